@@ -1,0 +1,85 @@
+"""Training: it learns, it repeats, it goes on after a kill, it stops early."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tflite_pipeline.artifacts import KerasModel
+from tflite_pipeline.dataset.prepare import prepare
+from tflite_pipeline.dataset.spec import Digits
+from tflite_pipeline.errors import StageError
+from tflite_pipeline.runtime.worker import Workers
+from tflite_pipeline.train.fit import fit
+from tflite_pipeline.train.spec import EarlyStopping, Fit, Schedule
+
+pytestmark = pytest.mark.tf
+MODEL = KerasModel("factory", {"function": "small_models:digits_classifier", "arguments": {}}, 3, "", 0)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    out = tmp_path_factory.mktemp("digits")
+    return prepare(Digits(source="digits"), "training", 0, (), out)
+
+
+def spec(**changes):
+    return Fit(**({"method": "fit", "epochs": 5, "batch": 32, "learning_rate": 0.003} | changes))
+
+
+def test_it_learns_and_repeats(workers, digits, tmp_path):
+    figures = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        result = workers.run("keras3", fit, spec(validation=0.2), MODEL, digits, tmp_path / name)
+        figures.append(result.history)
+    assert figures[0][-1]["val_accuracy"] > 0.9
+    assert figures[0] == figures[1]
+    assert result.file.name == "model.keras"
+    assert result.model.weights.is_file()
+
+
+def test_it_goes_on_after_a_kill_with_the_same_epochs(workers, digits, tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    long = spec(epochs=12, schedule=Schedule(kind="cosine", warmup_epochs=1))
+    whole = workers.run("keras3", fit, long, MODEL, digits, tmp_path / "whole")
+    with Workers(tmp_path / "log.txt", [workers_folder()]) as other:
+        pid = other.run("keras3", os.getpid)
+        threading.Thread(target=_kill_after_epoch, args=(tmp_path / "killed", pid, 3)).start()
+        with pytest.raises(StageError, match="SIGKILL"):
+            other.run("keras3", fit, long, MODEL, digits, tmp_path / "killed")
+    done = len(list((tmp_path / "killed").glob("epoch-*")))
+    assert done >= 1
+    resumed = workers.run("keras3", fit, long, MODEL, digits, tmp_path / "killed")
+    assert len(resumed.history) == 12
+    # Dropout draws other numbers after a resume; the order of the samples and the learning rate are the same.
+    assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"], rel=0.3)
+
+
+def workers_folder():
+    from pathlib import Path
+
+    return Path(__file__).parent.parent.parent / "factories"
+
+
+def _kill_after_epoch(folder, pid, epoch):
+    while not list(folder.glob(f"epoch-{epoch:05}*")):
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_early_stopping_keeps_the_best_epoch(workers, digits, tmp_path):
+    stop = EarlyStopping(patience=1, min_delta=10.0)  # nothing improves by so much: the first epoch stays the best
+    result = workers.run("keras3", fit, spec(early_stopping=stop, validation=0.2), MODEL, digits, tmp_path)
+    assert len(result.history) == 2
+    assert result.best_epoch == 0
+
+
+def test_nan_loss_is_told(workers, digits, tmp_path):
+    with pytest.raises(StageError, match="the loss became nan"):
+        workers.run("keras3", fit, spec(learning_rate=1e30, optimizer="sgd"), MODEL, digits, tmp_path)

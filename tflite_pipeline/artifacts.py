@@ -1,0 +1,178 @@
+"""The labels of the files that stages hand to each other: frozen, small, and readable as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Generation = Literal[2, 3]
+"""Keras 2 is the package tf_keras, Keras 3 the package keras; the two never meet in one process."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of a model; a dimension that may vary is -1, batch is the first dimension."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class KerasModel:
+    """Which model to open and how: `spec` is the model section, `weights` replaces its weights after training.
+
+    `digest` stands for everything that decides the weights and the graph.
+    """
+
+    source: str
+    spec: dict[str, Any]
+    generation: Generation
+    digest: str
+    seed: int
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with the weights that training left; `file` is the whole model, `history` one row of figures an epoch."""
+
+    model: KerasModel
+    file: Path
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Preprocessed samples of one split: `inputs/<name>.npy` and `labels/<name>.npy`, first axis the samples.
+
+    `digests` are the first 16 hex digits of the SHA-256 of each sample's input bytes, in row order;
+    `classes` are the names of the classes where the source knows them; `synthetic` says that it is noise.
+    """
+
+    split: str
+    folder: Path
+    inputs: dict[str, Path]
+    labels: dict[str, Path]
+    rows: tuple[int, ...]
+    digests: tuple[str, ...]
+    classes: tuple[str, ...]
+    synthetic: bool
+    digest: str
+    passed_over: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The float `.tflite` that everything is compared with, the SavedModel it came from, and probe answers.
+
+    `probe` is an .npz with `input/<name>` and `output/<name>` as the original model computed them.
+    """
+
+    path: Path
+    sha256: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    saved_model: Path | None
+    probe: Path | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A `.tflite` made under a scheme by an engine."""
+
+    path: Path
+    sha256: str
+    scheme: str
+    io: str
+    engine: str
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a `.tflite` computed on samples: `outputs/<name>.npy`, float32 (dequantized), first axis the samples."""
+
+    outputs: dict[str, Path]
+    count: int
+    batch: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the quantized file compares with its reference and with what was asked; parts of `report.json`.
+
+    metrics: by key `{reference, quantized, drop, interval: [lo, hi], samples, higher_is_better}`.
+    agreement: by output `{value, interval: [lo, hi], samples, sqnr_db}`; `value` is None where the output is no class.
+    confusion: by output `{classes, reference: [[…]], quantized: [[…]], recall: {reference: […], quantized: […]}}`.
+    parity: `{checked, passed, difference, limit, samples, reason}`.
+    audit: `{passed, found, asked, io_found, io_asked, ops: {name: n}, dtypes: {dtype: n}, weights: {dtype: n},
+    activations: {dtype: n}, float_ops: [{op, index, subgraph, tensor}], quantize_ops, dequantize_ops, custom_ops,
+    findings: […]}`.
+    """
+
+    metrics: dict[str, dict[str, Any]]
+    agreement: dict[str, dict[str, Any]]
+    confusion: dict[str, dict[str, Any]]
+    parity: dict[str, Any]
+    audit: dict[str, Any]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a file costs on this host: milliseconds, bytes; `host` names the processor."""
+
+    latency_ms: dict[str, float]
+    threads: int
+    warmup: int
+    runs: int
+    peak_memory: int
+    host: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The zip file that goes to whoever builds the app."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class TargetChecks:
+    """What was found for each target that the recipe names: `{name, passed, checked_by, findings}`."""
+
+    checks: tuple[dict[str, Any], ...]
+
+
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a file in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def to_json(value: Any) -> Any:
+    """Turn artifacts and paths into what `json.dumps` takes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,174 @@
+"""The command line: words in, work started, an exit code out. Nothing slow is imported before it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tflite_pipeline import __version__
+from tflite_pipeline.errors import LimitError, PipelineError, Problem, RecipeError
+
+INTERRUPTED = 130
+USAGE = 2
+
+
+def main() -> None:
+    """Run the console script under absl."""
+    try:
+        from absl import app
+        from absl.flags import argparse_flags
+
+        app.run(_run, flags_parser=lambda argv: _parser(argparse_flags.ArgumentParser).parse_args(argv[1:]))
+    except KeyboardInterrupt:
+        _tell("\ninterrupted. What was finished is kept: run the same command again to go on.")
+        _leave(INTERRUPTED)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except PipelineError as error:
+        _tell(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        _leave(0)
+    return 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _leave(code: int) -> None:
+    """End at once, without waiting for threads or exit handlers."""
+    os._exit(code)
+
+
+def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser = kind(
+        prog="tflite-pipeline",
+        description="From a YAML recipe to a proven .tflite file.",
+        epilog="exit codes: 0 all gates passed, 1 a gate did not pass, 2 recipe or usage, 3 a stage failed, "
+        "4 an extra is missing",
+    )
+    parser.add_argument("--version", action="version", version=f"tflite-pipeline {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run recipes: train, convert, quantize, prove")
+    _add_recipe_arguments(run)
+    run.add_argument("--out", type=Path, default=Path("build"), help="folder of the results (default: build)")
+    run.add_argument("--force", action="store_true", help="make everything anew, whatever the cache holds")
+    run.add_argument("--json", action="store_true", help="print the reports as JSON")
+    run.set_defaults(command=_command_run)
+
+    check = commands.add_parser("check", help="tell all mistakes of recipes, without TensorFlow")
+    _add_recipe_arguments(check)
+    check.add_argument("--json", action="store_true", help="print the mistakes as JSON")
+    check.set_defaults(command=_command_check)
+
+    listing = commands.add_parser("list", help="list schemes, sources, metrics, preprocessing steps, targets")
+    listing.add_argument("--json", action="store_true", help="print as JSON")
+    listing.set_defaults(command=_command_list)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of recipes, for editors")
+    schema.set_defaults(command=_command_schema)
+    return parser
+
+
+def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="path of a recipe")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value, e.g. seed=1",
+    )
+    parser.add_argument("--allow-code", action="store_true", help="let recipes and models run Python code of their own")
+
+
+def _command_run(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.recipe.load import load_recipe
+
+    # All recipes are checked before the first one runs, so that no mistake shows up after an hour.
+    loaded = [load_recipe(path, arguments.overrides, arguments.allow_code) for path in arguments.recipes]
+    _refuse_equal_names([(recipe.recipe.name, str(recipe.path)) for recipe in loaded])
+
+    from tflite_pipeline.pipeline import Options, run
+    from tflite_pipeline.terminal import Watcher, summary
+
+    options = Options(arguments.out, arguments.force, arguments.allow_code)
+    codes, reports = [], []
+    for recipe in loaded:
+        watcher = Watcher(recipe.recipe.name)
+        with watcher:
+            result = run(recipe, options, watcher)
+        codes.append(0 if result.report["passed"] else LimitError.exit_code)
+        reports.append(result.report)
+        if not arguments.json:
+            summary(result)
+    if arguments.json:
+        _print(json.dumps(reports[0] if len(reports) == 1 else reports, indent=2))
+    return max(codes)
+
+
+def _refuse_equal_names(recipes: Sequence[tuple[str, str]]) -> None:
+    first: dict[str, str] = {}
+    problems = []
+    for name, path in recipes:
+        if name in first:
+            problems.append(Problem(path, "name", f"must differ from that of {first[name]}. Got '{name}'."))
+        first.setdefault(name, path)
+    if problems:
+        raise RecipeError(problems)
+
+
+def _command_check(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.recipe.load import load_recipe
+
+    problems: list[Problem] = []
+    for path in arguments.recipes:
+        try:
+            load_recipe(path, arguments.overrides, arguments.allow_code)
+        except RecipeError as error:
+            problems += error.problems
+            continue
+        if not arguments.json:
+            _print(f"{path}: sound")
+    if arguments.json:
+        _print(json.dumps([vars(problem) for problem in problems], indent=2))
+    elif problems:
+        raise RecipeError(problems)
+    return USAGE if problems else 0
+
+
+def _command_list(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.listing import listing
+
+    tables = listing()
+    if arguments.json:
+        _print(json.dumps(tables, indent=2))
+        return 0
+    for title, rows in tables.items():
+        _print(title)
+        width = max(map(len, rows))
+        _print("".join(f"  {name:{width}}  {text}\n" for name, text in rows.items()))
+    return 0
+
+
+def _command_schema(_: argparse.Namespace) -> int:
+    from tflite_pipeline.recipe.schema import json_schema
+
+    _print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Keras model to float reference, reference to quantized file."""

@@ -1,0 +1,262 @@
+"""Keras model or SavedModel to the float `.tflite` that everything is compared with: the reference."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
+from tflite_pipeline.convert.explain import explained
+from tflite_pipeline.errors import StageError
+from tflite_pipeline.model.load import open_model
+from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.tensorflow import constants_for_variables, freeze, tensorflow
+
+PROBE_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What is converted: a tf.function of the inputs that gives a list of the outputs, both in the model's own order.
+
+    `owner` holds the variables that the function reads.
+    """
+
+    function: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    owner: Any
+
+
+def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int, out: Path) -> Reference:
+    """Write `saved_model/`, `reference.tflite` and `probe.npz` below `out`.
+
+    The shapes are static, batch `batch` ("dynamic" leaves it open); input and output names and their order are kept.
+    The probe's answers are what the original model computes on the probe samples, or on noise where there are none.
+    """
+    if model.source == "saved_model":
+        signature = _saved_model_signature(model.spec, batch, probe)
+    else:
+        signature = keras_signature(open_model(model), batch, probe)
+    saved_model = out / "saved_model"
+    path = out / "reference.tflite"
+    path.write_bytes(convert_float(signature, saved_model))
+    probe_path = out / "probe.npz"
+    _answer_probe(signature, probe, seed, probe_path)
+    return _reference(path, saved_model, probe_path, model.source)
+
+
+def adopt(path: Path, original: KerasModel | None, probe: Samples | None, seed: int, out: Path) -> Reference:
+    """Take a float `.tflite` as the reference; with `original`, record the answers of the Keras model it came from."""
+    own = out / "reference.tflite"
+    own.write_bytes(path.read_bytes())
+    inputs, outputs = litert.describe(own)
+    if strange := [info for info in (*inputs, *outputs) if info.scale]:
+        raise StageError(
+            f"'{path.name}' is already quantized: {strange[0].name} is {strange[0].dtype}.",
+            "Give the float .tflite, or the Keras model that it was made of.",
+        )
+    probe_path = None
+    if original is not None:
+        live = keras_signature(open_model(original), 1, probe)
+        probe_path = out / "probe.npz"
+        _answer_probe(_renamed(live, inputs, outputs), probe, seed, probe_path)
+    return _reference(own, None, probe_path, "tflite")
+
+
+def _reference(path: Path, saved_model: Path | None, probe: Path | None, origin: str) -> Reference:
+    inputs, outputs = litert.describe(path)
+    return Reference(path, file_digest(path), inputs, outputs, saved_model, probe, origin)
+
+
+def convert_float(signature: Signature, saved_model: Path) -> bytes:
+    """Save the SavedModel and convert it without quantization; inputs and outputs keep the signature's order."""
+    _save(signature, saved_model)
+    converter = tensorflow().lite.TFLiteConverter.from_saved_model(str(saved_model))
+    with explained("float32"):
+        content = converter.convert()
+    return litert.reorder(content, [spec.name for spec in signature.inputs], signature.outputs)
+
+
+def keras_signature(live: Any, batch: int | str, probe: Samples | None) -> Signature:
+    """Describe a live model; shapes become static, with open dimensions taken from the probe samples."""
+    tf = tensorflow()
+    if not getattr(live, "inputs", None):
+        raise StageError(
+            f"'{live.name}' is a subclassed model without fixed inputs.",
+            "Wrap it: inputs = keras.Input(…); keras.Model(inputs, model(inputs)).",
+        )
+    names = _names([_tensor_name(tensor) for tensor in live.inputs])
+    shapes = {name: tuple(tensor.shape) for name, tensor in zip(names, live.inputs, strict=True)}
+    dtypes = [tf.as_dtype(tensor.dtype) for tensor in live.inputs]
+    static = _static_shapes(shapes, batch, probe)
+    specs = tuple(tf.TensorSpec(static[name], dtype, name=name) for name, dtype in zip(names, dtypes, strict=True))
+    outputs = _names(_output_names(live))
+
+    constants = constants_for_variables(live)
+
+    def call(*tensors: Any) -> list[Any]:
+        with constants():
+            flat: list[Any] = tf.nest.flatten(live(tf.nest.pack_sequence_as(live.input, tensors), training=False))
+        return flat
+
+    return Signature(tf.function(call, input_signature=specs, autograph=False), specs, tuple(outputs), live)
+
+
+def _saved_model_signature(spec: dict[str, Any], batch: int | str, probe: Samples | None) -> Signature:
+    tf = tensorflow()
+    loaded = tf.saved_model.load(spec["path"])
+    if spec["signature"] not in loaded.signatures:
+        known = ", ".join(loaded.signatures) or "none"
+        raise StageError(
+            f"the SavedModel has the signatures: {known}. Got '{spec['signature']}'.", "Set model.signature."
+        )
+    inner = loaded.signatures[spec["signature"]]
+    taken = inner.structured_input_signature[1]
+    static = _static_shapes({name: tuple(item.shape) for name, item in taken.items()}, batch, probe)
+    specs = tuple(tf.TensorSpec(static[name], item.dtype, name=name) for name, item in taken.items())
+
+    outputs = tuple(inner.structured_outputs)
+
+    def call(*tensors: Any) -> list[Any]:
+        result = inner(**dict(zip(taken, tensors, strict=True)))
+        return [result[name] for name in outputs]
+
+    return Signature(tf.function(call, input_signature=specs, autograph=False), specs, outputs, loaded)
+
+
+def _renamed(signature: Signature, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> Signature:
+    """Call the tensors of the original by the names of the file, which has the same ones in the same order."""
+    tf = tensorflow()
+    if len(inputs) != len(signature.inputs) or len(outputs) != len(signature.outputs):
+        raise StageError(
+            f"the original has {len(signature.inputs)} inputs and {len(signature.outputs)} outputs, "
+            f"the .tflite {len(inputs)} and {len(outputs)}.",
+            "Set model.original to the model that the .tflite was made of.",
+        )
+    pairs = zip(inputs, signature.inputs, strict=True)
+    specs = tuple(tf.TensorSpec(spec.shape, spec.dtype, name=info.name) for info, spec in pairs)
+
+    return dataclasses.replace(signature, inputs=specs, outputs=tuple(info.name for info in outputs))
+
+
+def _tensor_name(tensor: Any) -> str:
+    return str(tensor.name).split(":")[0].split("/")[0]
+
+
+def _output_names(live: Any) -> list[str]:
+    structure = live.output
+    if isinstance(structure, dict):
+        return sorted(structure)
+    names = getattr(live, "output_names", None)
+    return list(names) if names else [_tensor_name(tensor) for tensor in live.outputs]
+
+
+def _names(raw: Sequence[str]) -> list[str]:
+    """Make names that TensorFlow takes as argument names, each once."""
+    names: list[str] = []
+    for name in raw:
+        clean = re.sub(r"\W", "_", name) or "tensor"
+        names.append(clean if clean not in names else f"{clean}_{len(names)}")
+    return names
+
+
+Shape = tuple[int | None, ...]
+
+
+def _static_shapes(shapes: dict[str, Shape], batch: int | str, probe: Samples | None) -> dict[str, Shape]:
+    """Fix the batch, take open dimensions from the samples, compare the rest with them; tells all mistakes at once."""
+    given = _sample_shapes(probe, list(shapes)) if probe else {}
+    static: dict[str, Shape] = {}
+    wrong = []
+    for name, shape in shapes.items():
+        inner = shape[1:]
+        if name in given:
+            inner = given[name]
+            if len(inner) != len(shape) - 1 or any(a not in (None, b) for a, b in zip(shape[1:], inner, strict=False)):
+                wrong.append(
+                    f"input '{name}' takes {_listed(shape[1:])}; the preprocessed samples are {_listed(inner)}"
+                )
+        elif None in inner:
+            wrong.append(f"input '{name}' takes {_listed(inner)}, and no samples say how large the open dimensions are")
+        static[name] = (None if batch == "dynamic" else int(batch), *inner)
+    if wrong:
+        raise StageError(
+            "; ".join(wrong) + ".", "Change dataset.preprocessing (resize, reshape, grayscale_to_rgb) or the model."
+        )
+    return static
+
+
+def _sample_shapes(probe: Samples, names: list[str]) -> dict[str, tuple[int, ...]]:
+    given = {name: np.load(path, mmap_mode="r").shape[1:] for name, path in probe.inputs.items()}
+    if set(given) == {""} and len(names) == 1:
+        return {names[0]: given[""]}
+    if set(given) != set(names):
+        raise StageError(
+            f"the model has the inputs {', '.join(names)}; the dataset gives {', '.join(given) or 'one, unnamed'}.",
+            "Name the arrays in dataset.inputs by the model's inputs.",
+        )
+    return given
+
+
+def _listed(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+
+
+def _save(signature: Signature, folder: Path) -> None:
+    """Write a SavedModel; with its variables frozen where that changes nothing, since it then loads much faster."""
+    tf = tensorflow()
+    module = tf.Module()
+    body = signature.function.get_concrete_function()
+    if _has_composite_functions(body):
+        module.owner = signature.owner
+    elif body.captured_inputs:
+        body = freeze(body)
+
+    def call(*tensors: Any) -> dict[str, Any]:
+        return dict(zip(signature.outputs, tf.nest.flatten(body(*tensors)), strict=True))
+
+    named = tf.function(call, input_signature=signature.inputs, autograph=False)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": named.get_concrete_function()})
+
+
+def _has_composite_functions(concrete: Any) -> bool:
+    """Whether the graph holds functions that the converter fuses into one op (LSTM); freezing would inline them."""
+    library = concrete.graph.as_graph_def().library.function
+    return any("api_implements" in function.attr for function in library)
+
+
+def _answer_probe(signature: Signature, probe: Samples | None, seed: int, path: Path) -> None:
+    size = signature.inputs[0].shape[0] or 1
+    rows = _probe_rows(signature, probe, seed, size)
+    answers: dict[str, list[Any]] = {name: [] for name in signature.outputs}
+    for start in range(0, len(next(iter(rows.values()))), size):
+        batch = [rows[spec.name][start : start + size] for spec in signature.inputs]
+        result = signature.function(*map(tensorflow().constant, batch))
+        for name, tensor in zip(signature.outputs, result, strict=True):
+            answers[name].append(np.asarray(tensor))
+    arrays: dict[str, Any] = {f"input/{name}": value for name, value in rows.items()}
+    arrays |= {f"output/{name}": np.concatenate(parts) for name, parts in answers.items()}
+    np.savez(path, **arrays)
+
+
+def _probe_rows(signature: Signature, probe: Samples | None, seed: int, batch: int) -> dict[str, Any]:
+    """Take whole batches of the samples, again from the first where they are too few."""
+    noise = np.random.default_rng(seed)
+    rows: dict[str, Any] = {}
+    for spec in signature.inputs:
+        dtype = spec.dtype.as_numpy_dtype
+        if probe:
+            source = probe.inputs.get(spec.name) or probe.inputs[""]
+            values = np.load(source).astype(dtype)
+        else:
+            values = noise.uniform(0, 1, (PROBE_SAMPLES, *spec.shape[1:])).astype(dtype)
+        whole = max(batch, len(values) - len(values) % batch)
+        rows[spec.name] = np.resize(values, (whole, *values.shape[1:]))
+    return rows

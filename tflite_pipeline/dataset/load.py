@@ -1,0 +1,39 @@
+"""The `dataset` section comes in, a table of raw samples goes out: which source reads what, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from tflite_pipeline.dataset import digits, factory, image_folder, npz, synthetic
+from tflite_pipeline.dataset.spec import Dataset
+from tflite_pipeline.dataset.table import Column, Table
+
+__all__ = ["SOURCES", "Column", "Table", "source_digest"]
+
+SOURCES: dict[str, Callable[[Any, int], Table]] = {
+    "digits": digits.read,
+    "npz": npz.read,
+    "image_folder": image_folder.read,
+    "factory": factory.read,
+    "synthetic": synthetic.read,
+}
+"""By source: section and seed come in, the table goes out; raises StageError where the source cannot be read."""
+
+_DIGESTS: dict[str, Callable[[Any], str]] = {
+    "digits": digits.digest,
+    "npz": npz.digest,
+    "image_folder": image_folder.digest,
+    "factory": factory.digest,
+    "synthetic": synthetic.digest,
+}
+
+
+def source_digest(spec: Dataset) -> str:
+    """Give a digest of the content that the source would read; the section itself and the seed are not in it.
+
+    Raises:
+        StageError: where that content is missing.
+    """
+    return hashlib.sha256(f"{spec.source}:{_DIGESTS[spec.source](spec)}".encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""Rows of a table come in; checked, preprocessed samples go out, and the `.npy` files that hold them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tflite_pipeline.dataset.preprocessing import preprocess
+from tflite_pipeline.dataset.spec import Dataset
+from tflite_pipeline.dataset.table import Array, Table
+from tflite_pipeline.errors import StageError
+
+MAPPED_BYTES = 32 << 20
+"""Written pages of a mapped file count as the process's memory until it is mapped anew; so often that is done."""
+
+Sample = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads samples of one split as the model takes them."""
+
+    table: Table
+    spec: Dataset
+    split: str
+
+    def place(self, row: int) -> str:
+        """Say where a row was read from, for messages."""
+        origin = self.table.origin(row)
+        return f"split '{self.split}', row {row}" + (f" ({origin})" if origin else "")
+
+    def read(self, row: int) -> Sample:
+        """Give the preprocessed inputs of a row by name, float64 as float32.
+
+        Raises:
+            StageError: where the row cannot be read or preprocessed, or holds NaN or infinity.
+        """
+        return {name: self._input(name, row) for name in self.table.inputs}
+
+    def _input(self, name: str, row: int) -> Array:
+        label = f"input '{name}', " if name else ""
+        try:
+            raw = self.table.inputs[name][row]
+        except StageError as error:
+            raise StageError(
+                f"{label}split '{self.split}', row {row}: {error.what}", error.remedy, log=error.log
+            ) from error
+        try:
+            value = preprocess(raw, self.spec.preprocessing.get(name, ()))
+        except StageError as error:
+            raise StageError(f"{label}{self.place(row)}: {error.what}", error.remedy) from error
+        with np.errstate(over="ignore"):
+            settled = value.astype(np.float32 if value.dtype.kind == "f" else value.dtype.newbyteorder("="), copy=False)
+        if settled.dtype.kind == "f" and not np.isfinite(settled).all():
+            raise StageError(
+                f"{label}{self.place(row)}: must hold finite numbers after preprocessing. Got NaN or infinity.",
+                "Repair or remove the sample, or correct dataset.preprocessing.",
+            )
+        return np.ascontiguousarray(settled).reshape(settled.shape)
+
+
+def sample_digest(sample: Sample) -> str:
+    """Give the SHA-256 of a sample's input bytes, inputs in the order of their names, cut to 16 hex digits."""
+    digest = hashlib.sha256()
+    for name in sorted(sample):
+        digest.update(sample[name].tobytes())
+    return digest.hexdigest()[:16]
+
+
+class InputFile:
+    """An `.npy` file of one input that is filled sample by sample, without holding more than a few in memory."""
+
+    def __init__(self, path: Path, count: int, first: Array) -> None:
+        """Lay the file out for `count` samples like `first`."""
+        self.path, self.shape, self.dtype = path, first.shape, first.dtype
+        self._array: Array = np.lib.format.open_memmap(path, "w+", first.dtype, (count, *first.shape))
+        self._written = 0
+
+    def write(self, position: int, value: Array, place: str) -> None:
+        """Put a sample in its position; `place` says in messages where it came from."""
+        if (value.shape, value.dtype) != (self.shape, self.dtype):
+            raise StageError(
+                f"{place}: all samples must have one shape and dtype. Got {value.shape} {value.dtype}, "
+                f"where the first sample has {self.shape} {self.dtype}.",
+                "Put a step into dataset.preprocessing that makes them equal, e.g. resize, reshape or cast.",
+            )
+        self._array[position] = value
+        self._written += value.nbytes
+        if self._written >= MAPPED_BYTES:
+            self._array = np.lib.format.open_memmap(self.path, "r+")
+            self._written = 0

@@ -1,0 +1,282 @@
+"""The `dataset` section of a recipe: one class a source, the splits, the rows to use, the preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from tflite_pipeline.dataset import mistakes as found
+from tflite_pipeline.spec import Count, Finite, Many, Mistake, Positive, Ratio, RecipePath, Section
+
+FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class Resize(Section):
+    """Resize an image (height, width, channels) as `tf.image.resize` does: half-pixel centres, no antialiasing."""
+
+    height: Count
+    width: Count
+    method: Literal["bilinear", "nearest", "area"] = "bilinear"
+
+
+class Crop(Section):
+    """Cut the centre out of an image."""
+
+    height: Count
+    width: Count
+
+
+class Pad(Section):
+    """Centre an image on a larger canvas of one value."""
+
+    height: Count
+    width: Count
+    value: Finite = 0.0
+
+
+class Scale(Section):
+    """Compute `x * factor + offset` in float32."""
+
+    factor: Finite = 1.0
+    offset: Finite = 0.0
+
+
+class Normalize(Section):
+    """Compute `(x - mean) / std` in float32; a number, or one number a channel (the last axis)."""
+
+    mean: Annotated[Many[Finite], Field(min_length=1)] | Finite
+    std: Annotated[Many[Positive], Field(min_length=1)] | Positive
+
+
+class ChannelOrder(Section):
+    """Give the channels of an RGB image in this order."""
+
+    order: Literal["rgb", "bgr"]
+
+
+class GrayscaleToRgb(Section):
+    """Repeat the one channel of an image three times."""
+
+
+class Reshape(Section):
+    """Give a sample another shape, without the batch dimension."""
+
+    shape: Many[Count]
+
+
+class Cast(Section):
+    """Convert to another dtype; to an integer by rounding to nearest and clipping."""
+
+    dtype: Literal["float32", "int8", "uint8", "int16", "int32", "int64"]
+
+
+def _bare_name(value: Any) -> Any:
+    return {str(value): {}} if isinstance(value, str) else value
+
+
+class Step(Section):
+    """One preprocessing step: exactly one key, the name of the step."""
+
+    resize: Resize | None = None
+    crop: Crop | None = None
+    pad: Pad | None = None
+    scale: Scale | None = None
+    normalize: Normalize | None = None
+    channel_order: ChannelOrder | None = None
+    grayscale_to_rgb: GrayscaleToRgb | None = None
+    reshape: Reshape | None = None
+    cast: Cast | None = None
+
+    def chosen(self) -> list[tuple[str, Section]]:
+        """List the keys that were given with their values; a sound step has one."""
+        return [(name, value) for name in type(self).model_fields if (value := getattr(self, name)) is not None]
+
+
+def _for_the_only_input(value: Any) -> Any:
+    return {"": value} if isinstance(value, list | tuple) else value
+
+
+Steps = Many[Annotated[Step, BeforeValidator(_bare_name, json_schema_input_type=Step | Literal["grayscale_to_rgb"])]]
+Preprocessing = Annotated[
+    dict[str, Steps], BeforeValidator(_for_the_only_input, json_schema_input_type=dict[str, Steps] | Steps)
+]
+"""Steps by input name; a bare list is for the only input, stored under the empty name."""
+
+
+def _name_the_rule(value: Any) -> Any:
+    if isinstance(value, float):
+        return {"ratio": value}
+    if isinstance(value, list | tuple):
+        return {"rows": value}
+    if isinstance(value, str):
+        return {"slice": value} if ":" in value else {"folder": value}
+    return value
+
+
+class SplitRule(Section):
+    """Which rows belong to a split; short forms: `0.8`, `"0:3000"`, `[0, 5, 9]`, `train` (a sub-folder)."""
+
+    ratio: Ratio | None = None
+    """Share of the rows that no other split names, drawn by class with the recipe's seed.
+
+    Splits by ratio are disjoint; their ratios add up to at most 1.
+    """
+    slice: Annotated[str, Field(pattern=r"^\d*:\d*$")] | None = None
+    """Rows from start to before stop, `start:stop`."""
+    rows: Many[Annotated[int, Field(ge=0)]] | None = None
+    """Row numbers."""
+    folder: str | None = None
+    """`image_folder`: the sub-folder that holds the class folders of this split."""
+    inputs: str | dict[str, str] | None = None
+    """`npz`: the array of this split, or arrays by input name."""
+    labels: str | dict[str, str] | None = None
+    """`npz`: the label array of this split, or arrays by output name."""
+
+
+Splits = Annotated[
+    dict[
+        str,
+        Annotated[
+            SplitRule,
+            BeforeValidator(_name_the_rule, json_schema_input_type=SplitRule | float | str | list[int]),
+        ],
+    ],
+    Field(min_length=1),
+]
+
+
+class Rows(Section):
+    """Which samples of a split to use."""
+
+    split: str
+    samples: Count | None = None
+    """How many, drawn by class with the recipe's seed; all when left out."""
+    rows: Many[Annotated[int, Field(ge=0)]] | None = None
+    """Positions inside the split, instead of `samples`."""
+
+
+class _Dataset(Section):
+    splits: Splits = Field(default={"train": SplitRule(ratio=0.8), "test": SplitRule(ratio=0.2)})
+    training: Rows = Rows(split="train")
+    calibration: Rows = Rows(split="train", samples=200)
+    evaluation: Rows = Rows(split="test")
+    preprocessing: Preprocessing = Field(default={})
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Tell splits that cannot be, rows that are not there, evaluation samples used twice, impossible steps."""
+        yield from found.split_mistakes(self.splits, getattr(self, "source", ""), self._total())
+        for role in found.ROLES:
+            rows: Rows = getattr(self, role)
+            # A recipe need not use its defaults: whether it trains or calibrates is for other sections to say.
+            if role != "evaluation" and role not in self.model_fields_set:
+                continue
+            yield from found.role_mistakes(role, rows, self.splits, self._total())
+            if role != "evaluation":
+                yield from found.overlap_mistakes(role, rows, self.evaluation)
+        yield from found.preprocessing_mistakes(self.preprocessing, self._input_names())
+
+    def _total(self) -> int | None:
+        """How many rows the source has, where the recipe alone tells it."""
+        return None
+
+    def _input_names(self) -> set[str] | None:
+        """The names of the inputs, where the recipe alone tells them; one without a name is the empty string."""
+        return {""}
+
+
+class Digits(_Dataset):
+    """The 1797 handwritten digits of scikit-learn: image (8, 8, 1) of 0..16, label 0..9."""
+
+    source: Literal["digits"]
+
+    def _total(self) -> int | None:
+        return 1797
+
+
+class Npz(_Dataset):
+    """Named arrays of an `.npz` file; stored (uncompressed) arrays are memory-mapped."""
+
+    source: Literal["npz"]
+    path: RecipePath
+    """The `.npz` file."""
+    inputs: str | dict[str, str] | None = None
+    """The array of the only input, or arrays by input name; left out where each split names its own."""
+    labels: str | dict[str, str] | None = None
+    """The label array, or arrays by output name."""
+    classes: Many[str] = ()
+    """Names of the classes."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Tell a missing file and arrays that it does not hold."""
+        yield from super().mistakes()
+        yield from found.npz_mistakes(self)
+
+    def _input_names(self) -> set[str] | None:
+        named = [self.inputs, *(rule.inputs for rule in self.splits.values())]
+        return {name for arrays in named for name in found.by_name(arrays)} or None
+
+
+class ImageFolder(_Dataset):
+    """JPEG and PNG files in one sub-folder a class, read when they are needed as RGB, uint8 (height, width, 3).
+
+    Classes are numbered in the order of their folders' names. Orientation marks of cameras are not applied.
+    """
+
+    source: Literal["image_folder"]
+    path: RecipePath
+    """The folder of the class folders, or of the split folders."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Tell missing folders."""
+        yield from super().mistakes()
+        yield from found.folder_mistakes(self.path, self.splits)
+
+
+class Factory(_Dataset):
+    """A Python function that returns `(inputs, labels)`; runs only with `--allow-code`.
+
+    `inputs` is anything with `len()` and `[i]` (one sample), or a dict of such by input name;
+    `labels` is an array, a dict of arrays by output name, or None.
+    """
+
+    source: Literal["factory"]
+    function: Annotated[str, Field(pattern=FUNCTION)]
+    """`package.module:function`, importable from the recipe's folder or the environment."""
+    arguments: dict[str, Any] = Field(default={})
+    """Keyword arguments of the function."""
+    classes: Many[str] = ()
+    """Names of the classes."""
+
+    def _input_names(self) -> set[str] | None:
+        return None
+
+
+class Synthetic(_Dataset):
+    """Seeded uniform noise for smoke runs; a run calibrated on it never passes an accuracy gate."""
+
+    source: Literal["synthetic"]
+    shape: Many[Count] | dict[str, Many[Count]]
+    """Shape of a sample without the batch dimension, or shapes by input name."""
+    samples: Count = 256
+    """How many samples there are in all."""
+    low: Finite = 0.0
+    high: Finite = 1.0
+    classes: Count | None = None
+    """Draw random labels of so many classes."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Tell an empty range of values."""
+        yield from super().mistakes()
+        if self.low >= self.high:
+            yield ("high",), f"must be above low ({self.low:g}). Got {self.high:g}."
+
+    def _total(self) -> int | None:
+        return self.samples
+
+    def _input_names(self) -> set[str] | None:
+        return set(self.shape) if isinstance(self.shape, dict) else {""}
+
+
+Dataset = Annotated[Digits | Npz | ImageFolder | Factory | Synthetic, Field(discriminator="source")]

@@ -1,0 +1,1 @@
+"""What the receiver of the file gets beside it."""

@@ -1,0 +1,38 @@
+"""What can be named in a recipe, with a line of help each; read off the tables and the classes themselves."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from tflite_pipeline.convert.schemes import SCHEMES
+from tflite_pipeline.dataset.spec import Dataset, Step
+from tflite_pipeline.model.spec import Model
+from tflite_pipeline.targets.names import TARGET_SUMMARIES
+from tflite_pipeline.train.spec import METHODS
+from tflite_pipeline.validate.spec import METRIC_SUMMARIES
+
+
+def listing() -> dict[str, dict[str, str]]:
+    """Give, by kind, the names and what they are."""
+    return {
+        "schemes": {name: f"{row.summary} (io {', '.join(row.io)})" for name, row in SCHEMES.items()},
+        "model sources": _by_source(Model),
+        "dataset sources": _by_source(Dataset),
+        "preprocessing steps": {name: _step_summary(field.annotation) for name, field in Step.model_fields.items()},
+        "training methods": {name: _first_line(section) for name, section in METHODS.items()},
+        "metrics": METRIC_SUMMARIES,
+        "targets": TARGET_SUMMARIES,
+    }
+
+
+def _by_source(union: Any) -> dict[str, str]:
+    sections = get_args(get_args(union)[0])
+    return {get_args(section.model_fields["source"].annotation)[0]: _first_line(section) for section in sections}
+
+
+def _step_summary(annotation: Any) -> str:
+    return _first_line(get_args(annotation)[0])
+
+
+def _first_line(section: type) -> str:
+    return (section.__doc__ or "").strip().splitlines()[0]

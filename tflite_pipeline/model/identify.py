@@ -1,0 +1,108 @@
+"""From the `model` section to a KerasModel label: the Keras generation is read from the file, no Keras is loaded."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tflite_pipeline.artifacts import Generation, KerasModel
+from tflite_pipeline.errors import StageError
+from tflite_pipeline.model.spec import Application, Factory, KerasFile, SavedModel
+
+
+def identify(
+    spec: KerasFile | SavedModel | Application | Factory, seed: int, digest: str, allow_code: bool, out: Path
+) -> KerasModel:
+    """Label the model that `spec` names; `digest` stands for the contents of its files.
+
+    Raises StageError where the file is damaged, holds no whole model, or holds code (Lambda) that is not allowed.
+    """
+    generation: Generation = 3
+    if isinstance(spec, Factory):
+        generation = spec.keras
+    if isinstance(spec, KerasFile):
+        keras_version, config = read_keras_file(spec.path)
+        generation = 2 if keras_version.startswith("2.") else 3
+        _refuse_code(spec.path, config, allow_code)
+    return KerasModel(spec.source, spec.model_dump(mode="json"), generation, digest, seed)
+
+
+def model_files(spec: Any) -> list[Path]:
+    """List the files that decide the model, in a fixed order."""
+    if isinstance(spec, SavedModel):
+        return sorted(path for path in spec.path.rglob("*") if path.is_file())
+    if isinstance(spec, Application):
+        return [spec.weights] if isinstance(spec.weights, Path) else []
+    paths = [getattr(spec, "path", None), getattr(spec, "original", None)]
+    return [path for path in paths if path is not None]
+
+
+def libraries(generation: Generation) -> dict[str, str]:
+    """Give the versions of what builds and exports a model of this generation."""
+    names = ("tensorflow", "tf_keras" if generation == 2 else "keras")
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def read_keras_file(path: Path) -> tuple[str, dict[str, Any]]:
+    """Give the version of the Keras that saved the file, and the model's configuration."""
+    if zipfile.is_zipfile(path):
+        return _read_zip(path)
+    return _read_hdf5(path)
+
+
+def _read_zip(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            metadata = json.loads(archive.read("metadata.json"))
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    if damaged:
+        raise _damaged(path, f"{damaged} has a wrong checksum")
+    return str(metadata.get("keras_version", "3")), config
+
+
+def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            version, config = file.attrs.get("keras_version", "2"), file.attrs.get("model_config")
+    except OSError as error:
+        raise _damaged(path, str(error)) from None
+    if config is None:
+        raise StageError(
+            f"'{path.name}' holds weights but no model.",
+            "Save the whole model (model.save), or use source: application or factory with these weights.",
+        )
+    text = config.decode() if isinstance(config, bytes) else str(config)
+    return version.decode() if isinstance(version, bytes) else str(version), json.loads(text)
+
+
+def _damaged(path: Path, cause: str) -> StageError:
+    return StageError(f"'{path}' is damaged or cut short ({cause}).", "Copy the file again, or save the model anew.")
+
+
+def _refuse_code(path: Path, config: dict[str, Any], allow_code: bool) -> None:
+    names = sorted({str(layer.get("config", {}).get("name", "?")) for layer in _lambda_layers(config)})
+    if names and not allow_code:
+        raise StageError(
+            f"'{path.name}' holds Python code in Lambda layers: {', '.join(names)}. Such code runs only when allowed.",
+            "Add --allow-code if you trust the file, or replace the Lambda layers by layers with a name.",
+        )
+
+
+def _lambda_layers(config: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(config, dict):
+        if config.get("class_name") == "Lambda":
+            yield config
+        for value in config.values():
+            yield from _lambda_layers(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _lambda_layers(value)

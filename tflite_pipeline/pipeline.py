@@ -1,0 +1,347 @@
+"""The order of the stages, known here only: a checked recipe in, a result folder with a verdict out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from tflite_pipeline import __version__
+from tflite_pipeline.artifacts import (
+    Bundle,
+    Evaluation,
+    KerasModel,
+    Predictions,
+    Profile,
+    QuantizedModel,
+    Reference,
+    Samples,
+    TargetChecks,
+    TrainedModel,
+    to_json,
+)
+from tflite_pipeline.convert.export import PROBE_SAMPLES, adopt, export
+from tflite_pipeline.convert.quantize import quantize
+from tflite_pipeline.convert.schemes import SCHEMES
+from tflite_pipeline.dataset.load import source_digest
+from tflite_pipeline.dataset.prepare import prepare
+from tflite_pipeline.dataset.probe import take_probe
+from tflite_pipeline.errors import StageError
+from tflite_pipeline.handoff.bundle import bundle
+from tflite_pipeline.model.identify import identify, model_files
+from tflite_pipeline.model.spec import KerasFile, TfliteFile
+from tflite_pipeline.profile.measure import measure
+from tflite_pipeline.recipe.load import LoadedRecipe
+from tflite_pipeline.report.build import Facts, build_report, write_json
+from tflite_pipeline.report.page import write_page
+from tflite_pipeline.runtime.tensorflow import worker_kind
+from tflite_pipeline.runtime.worker import Kind, Workers
+from tflite_pipeline.spec import Section
+from tflite_pipeline.store import Entry, Store, code_digest
+from tflite_pipeline.targets.litert import check_targets
+from tflite_pipeline.train.fit import fit
+from tflite_pipeline.validate.compare import compare
+from tflite_pipeline.validate.gates import judge, verdict
+from tflite_pipeline.validate.interpreter import predict
+from tflite_pipeline.validate.spec import Gates
+
+T = TypeVar("T")
+Role = str
+
+SHARED_CODE = ("artifacts", "runtime")
+TENSORFLOW = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
+LITERT = ("ai-edge-litert", "numpy", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What decides a stage's result beside its arguments: the project's code and the libraries."""
+
+    code: tuple[str, ...]
+    libraries: tuple[str, ...]
+    resumable: bool = False
+
+
+STAGES: dict[str, Stage] = {
+    "model": Stage(("model",), ("h5py",)),
+    "dataset": Stage(("dataset",), ("numpy", "pillow", "scikit-learn")),
+    "probe": Stage(("dataset",), ("numpy",)),
+    "train": Stage(("model", "train"), TENSORFLOW, resumable=True),
+    "export": Stage(("model", "convert"), TENSORFLOW),
+    "quantize": Stage(("convert",), TENSORFLOW),
+    "predict": Stage(("validate",), LITERT),
+    "compare": Stage(("validate",), LITERT),
+    "profile": Stage(("profile",), LITERT),
+    "targets": Stage(("targets",), LITERT),
+    "handoff": Stage(("handoff",), LITERT),
+}
+
+
+class Observer(Protocol):
+    """Who watches a run: the terminal, or nobody."""
+
+    def begin(self, stage: str) -> None:
+        """Note that a stage starts."""
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Note how far the running stage is."""
+
+    def end(self, stage: str, seconds: float, cached: bool) -> None:
+        """Note that a stage is done, or that its result was found."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to a recipe."""
+
+    out: Path
+    force: bool = False
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where the result is, and what the report says."""
+
+    folder: Path
+    model: Path
+    report: dict[str, Any]
+
+
+def run(loaded: LoadedRecipe, options: Options, observer: Observer) -> Result:
+    """Run all stages of a recipe and publish its result folder.
+
+    Raises StageError, with the name of the stage, where one cannot do its work; finished stages are kept.
+    """
+    log = options.out / "logs" / f"{loaded.recipe.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    store = Store(options.out / ".cache", options.force)
+    with Workers(log, [loaded.path.resolve().parent, Path.cwd()], observer.progress) as workers:
+        course = _Course(loaded, options, store, workers, observer)
+        return course.run(log)
+
+
+@dataclass
+class _Course:
+    """One run of one recipe."""
+
+    loaded: LoadedRecipe
+    options: Options
+    store: Store
+    workers: Workers
+    observer: Observer
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: list[str] = field(default_factory=list)
+    keras: Kind = "keras3"
+
+    def run(self, log: Path) -> Result:
+        recipe = self.loaded.recipe
+        model = self._model()
+        evaluation = self._samples("evaluation", ()) if recipe.dataset else None
+        trained = self._train(model) if model and recipe.training else None
+        reference = self._reference(model, trained, evaluation)
+        calibration = self._calibration(evaluation)
+        quantized = self._quantize(reference, calibration)
+        compared = self._compare(reference, quantized, evaluation)
+        profiles = {label: self._profile(label, path).artifact for label, path in _files(reference, quantized)}
+        targets = self._stage(
+            "targets", TargetChecks, check_targets, recipe.targets, _files(reference, quantized)[1][1]
+        )
+        gates = judge(
+            recipe.validation.gates,
+            compared.artifact,
+            quantized.artifact.path.stat().st_size,
+            profiles["quantized"].latency_ms["p50"],
+            noise=calibration is not None and calibration.artifact.synthetic,
+            targets=targets.artifact.checks,
+        )
+        bundle = self._bundle(quantized, evaluation) if verdict(gates) == "passed" else None
+        samples = {"training": None, "calibration": calibration, "evaluation": evaluation}
+        facts = Facts(
+            recipe={"name": recipe.name, "sha256": self.loaded.sha256, "path": str(self.loaded.path)},
+            verdict=verdict(gates),
+            gates=[to_json(gate) for gate in gates],
+            reference=reference.artifact,
+            quantized=quantized.artifact,
+            evaluation=compared.artifact,
+            profiles=profiles,
+            samples={role: entry.artifact if entry else None for role, entry in samples.items()},
+            targets=list(targets.artifact.checks),
+            history=trained.artifact.history if trained else (),
+            seconds=self.seconds,
+            cached=self.cached,
+            versions=_versions(),
+        )
+        handed = [entry.artifact.file for entry in [trained] if entry] + [
+            entry.artifact.path for entry in [bundle] if entry
+        ]
+        return self._publish(build_report(facts), quantized.artifact.path, handed, log)
+
+    def _model(self) -> Entry[KerasModel] | None:
+        """Label the Keras model; a `.tflite` has none, or its original."""
+        spec = self.loaded.recipe.model
+        if isinstance(spec, TfliteFile):
+            if spec.original is None:
+                return None
+            spec = KerasFile(source="keras_file", path=spec.original)
+        digest = self._digest(model_files(spec))
+        args = (spec, self.loaded.recipe.seed, digest, self.options.allow_code)
+        entry = self._stage("model", KerasModel, identify, *args)
+        self.keras = worker_kind(entry.artifact.generation)
+        return entry
+
+    def _samples(self, role: Role, taken: tuple[str, ...]) -> Entry[Samples]:
+        spec = _only(self.loaded.recipe.dataset, role)
+        digest = source_digest(spec)
+        args = (spec, role, self.loaded.recipe.seed, taken)
+        return self._stage("dataset", Samples, prepare, *args, label=f"dataset {role}", also=digest)
+
+    def _train(self, model: Entry[KerasModel]) -> Entry[TrainedModel]:
+        samples = self._samples("training", ())
+        return self._stage("train", TrainedModel, fit, self.loaded.recipe.training, model, samples, worker=self.keras)
+
+    def _reference(
+        self, model: Entry[KerasModel] | None, trained: Entry[TrainedModel] | None, evaluation: Entry[Samples] | None
+    ) -> Entry[Reference]:
+        recipe = self.loaded.recipe
+        probe = self._stage("probe", Samples, take_probe, evaluation, PROBE_SAMPLES) if evaluation else None
+        if isinstance(recipe.model, TfliteFile):
+            digest = self._digest(model_files(recipe.model))
+            worker: Kind = self.keras if model else "plain"
+            path = recipe.model.path
+            return self._stage("export", Reference, adopt, path, model, probe, recipe.seed, worker=worker, also=digest)
+        source: Any = model
+        if trained:
+            source = Entry(trained.artifact.model, trained.digest, trained.seconds, trained.cached)
+        batch = recipe.model.batch
+        return self._stage("export", Reference, export, source, batch, probe, recipe.seed, worker=self.keras)
+
+    def _calibration(self, evaluation: Entry[Samples] | None) -> Entry[Samples] | None:
+        recipe = self.loaded.recipe
+        if not SCHEMES[recipe.quantization.scheme].calibrated:
+            return None
+        return self._samples("calibration", evaluation.artifact.digests if evaluation else ())
+
+    def _quantize(self, reference: Entry[Reference], calibration: Entry[Samples] | None) -> Entry[QuantizedModel]:
+        spec = self.loaded.recipe.quantization
+        worker: Kind = "plain" if spec.scheme == "float32" else self.keras
+        return self._stage("quantize", QuantizedModel, quantize, spec, reference, calibration, worker=worker)
+
+    def _compare(
+        self, reference: Entry[Reference], quantized: Entry[QuantizedModel], evaluation: Entry[Samples] | None
+    ) -> Entry[Evaluation]:
+        spec = self.loaded.recipe.validation
+        threads = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        predictions = None
+        if evaluation:
+            predictions = tuple(
+                self._stage("predict", Predictions, predict, path, evaluation, threads, label=f"predict {label}")
+                for label, path in _files(reference, quantized)
+            )
+        narrowed = spec.model_copy(update={"gates": Gates(confidence=spec.gates.confidence)})
+        asked = self.loaded.recipe.quantization
+        args = (narrowed, asked.scheme, asked.io, reference, quantized, predictions, evaluation)
+        return self._stage("compare", Evaluation, compare, *args)
+
+    def _profile(self, label: str, path: Entry[Path]) -> Entry[Profile]:
+        return self._stage("profile", Profile, measure, path, self.loaded.recipe.profile, label=f"profile {label}")
+
+    def _digest(self, files: list[Path]) -> str:
+        return ",".join(self.store.file_digest(path) for path in files)
+
+    def _stage(
+        self,
+        name: str,
+        kind: type[T],
+        function: Callable[..., T],
+        *args: Any,
+        worker: Kind = "plain",
+        label: str = "",
+        also: Any = None,
+    ) -> Entry[T]:
+        """Find or make the result of `function(*args, out)`; entries among the arguments count by their digest.
+
+        `also` is what decides the result without being an argument.
+        """
+        stage, label = STAGES[name], label or name
+        key = {
+            "function": function.__qualname__,
+            "code": code_digest((*stage.code, *SHARED_CODE)),
+            "libraries": {library: importlib.metadata.version(library) for library in stage.libraries},
+            "arguments": [_identity(arg) for arg in args],
+            "also": also,
+        }
+        plain = [_unlabelled(arg) for arg in args]
+
+        def make(out: Path) -> T:
+            self.workers.start(self.keras)  # it loads TensorFlow while the stages that need none are at work
+            return self.workers.run(worker, function, *plain, out)
+
+        self.observer.begin(label)
+        try:
+            entry = self.store.get(name, key, kind, make, stage.resumable)
+        except StageError as error:
+            error.stage = label
+            raise
+        self.seconds[label] = entry.seconds
+        if entry.cached:
+            self.cached.append(label)
+        self.observer.end(label, entry.seconds, entry.cached)
+        return entry
+
+    def _bundle(self, quantized: Entry[QuantizedModel], evaluation: Entry[Samples] | None) -> Entry[Bundle]:
+        recipe = self.loaded.recipe
+        steps = recipe.dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if recipe.dataset else {}
+        return self._stage("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
+
+    def _publish(self, report: dict[str, Any], model: Path, handed: list[Path], log: Path) -> Result:
+        """Fill a fresh folder beside the old result, then put it in its place."""
+        fresh = self.store.fresh_folder()
+        name = report["model"]["file"]
+        shutil.copyfile(model, fresh / name)
+        for path in (*handed, log):
+            shutil.copyfile(path, fresh / ("log.txt" if path == log else path.name))
+        (fresh / "recipe.resolved.yaml").write_text(self.loaded.resolved)
+        write_json(fresh / "report.json", report)
+        write_page(fresh / "report.html", report)
+        folder = self.options.out / self.loaded.recipe.name
+        self.store.replace(fresh, folder)
+        return Result(folder, folder / name, report)
+
+
+def _files(reference: Entry[Reference], quantized: Entry[QuantizedModel]) -> tuple[tuple[str, Entry[Path]], ...]:
+    """Give the two files as entries of their own, each identified by nothing but its content."""
+    pairs = (("reference", reference.artifact), ("quantized", quantized.artifact))
+    return tuple((label, Entry(file.path, file.sha256, 0.0, True)) for label, file in pairs)
+
+
+def _unlabelled(arg: Any) -> Any:
+    if isinstance(arg, tuple):
+        return tuple(map(_unlabelled, arg))
+    return arg.artifact if isinstance(arg, Entry) else arg
+
+
+def _identity(arg: Any) -> Any:
+    if isinstance(arg, tuple):
+        return list(map(_identity, arg))
+    if isinstance(arg, Entry):
+        return arg.digest
+    return arg.model_dump(mode="json") if isinstance(arg, Section) else arg
+
+
+def _only(dataset: Any, role: Role) -> Any:
+    """Reset the rows of the other roles, which do not change what this role's samples are."""
+    others = [name for name in ("training", "calibration", "evaluation") if name != role]
+    return dataset.model_copy(update={name: type(dataset).model_fields[name].default for name in others})
+
+
+def _versions() -> dict[str, str]:
+    names = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"tflite-pipeline": __version__, "python": sys.version.split()[0], **found}

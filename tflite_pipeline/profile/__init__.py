@@ -1,0 +1,1 @@
+"""What the file costs to run on this host."""

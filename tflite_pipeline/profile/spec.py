@@ -1,0 +1,18 @@
+"""The `profile` section of a recipe: how latency is measured."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tflite_pipeline.spec import Count, Section
+
+
+class Latency(Section):
+    """How often the file is run, and on how many threads."""
+
+    threads: Count = 1
+    warmup: Annotated[int, Field(ge=0)] = 5
+    """Runs before the clock starts."""
+    runs: Count = 50

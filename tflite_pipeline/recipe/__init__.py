@@ -1,0 +1,1 @@
+"""YAML text in, a checked recipe or all of its mistakes out."""

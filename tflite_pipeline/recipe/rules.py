@@ -1,0 +1,204 @@
+"""The sections of a recipe that are sound go in; what does not fit between them comes out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tflite_pipeline.convert.schemes import SCHEMES
+from tflite_pipeline.convert.spec import Quantization
+from tflite_pipeline.dataset import spec as dataset_spec
+from tflite_pipeline.dataset.mistakes import overlap_mistakes, role_mistakes
+from tflite_pipeline.dataset.spec import Dataset, Rows, Step
+from tflite_pipeline.errors import did_you_mean
+from tflite_pipeline.model import spec as model_spec
+from tflite_pipeline.model.spec import Model
+from tflite_pipeline.spec import Mistake
+from tflite_pipeline.targets.names import TARGET_SUMMARIES
+from tflite_pipeline.train.spec import Training
+from tflite_pipeline.validate.spec import NEED_LABELS, Validation
+
+Rule = Callable[..., Iterator[Mistake]]
+"""A function whose parameters are the sections that it looks at, and `allow_code`."""
+
+
+def cross_mistakes(sound: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Run every rule whose sections are all in `sound`; the others wait until their sections are mended."""
+    for rule in RULES:
+        names = inspect.signature(rule).parameters
+        if all(name in sound for name in names):
+            yield from rule(**{name: sound[name] for name in names})
+
+
+def calibrated(quantization: Quantization) -> bool:
+    """Tell whether the scheme needs calibration samples."""
+    scheme = SCHEMES.get(quantization.scheme)
+    return scheme is not None and scheme.calibrated
+
+
+def _lacks_labels(dataset: Dataset, role: str) -> bool:
+    """Tell whether the samples of a role surely have no labels; a factory's are known only when it runs."""
+    if isinstance(dataset, dataset_spec.Synthetic):
+        return dataset.classes is None
+    if isinstance(dataset, dataset_spec.Npz):
+        rule = dataset.splits.get(getattr(dataset, role).split)
+        return dataset.labels is None and (rule is None or rule.labels is None)
+    return False
+
+
+def _calibration_needs_samples(quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
+    if dataset is None and calibrated(quantization):
+        free = ", ".join(name for name, scheme in SCHEMES.items() if not scheme.calibrated)
+        text = f"must be one of {free} without a dataset. Got '{quantization.scheme}', which is calibrated on samples."
+        yield ("quantization", "scheme"), f"{text} Add the section dataset."
+
+
+def _training_needs_labels(training: Training | None, dataset: Dataset | None) -> Iterator[Mistake]:
+    if training is None:
+        return
+    if dataset is None:
+        yield ("training",), "must come with a dataset that has labels. Got no section dataset."
+    elif _lacks_labels(dataset, "training"):
+        yield ("training",), f"must come with a dataset that has labels. Got {_unlabelled(dataset)}."
+
+
+def _unlabelled(dataset: Dataset) -> str:
+    key = "classes" if isinstance(dataset, dataset_spec.Synthetic) else "labels"
+    return f"source: {dataset.source} without {key}"
+
+
+def _training_needs_keras(training: Training | None, model: Model) -> Iterator[Mistake]:
+    if training is not None and isinstance(model, model_spec.TfliteFile | model_spec.SavedModel):
+        text = "must have model.source keras_file, application or factory."
+        yield ("training",), f"{text} Got model.source: {model.source}, which cannot be trained."
+
+
+def _metrics_need_samples(validation: Validation, dataset: Dataset | None) -> Iterator[Mistake]:
+    if dataset is not None:
+        return
+    if validation.metrics:
+        names = ", ".join(row.key for row in validation.metrics)
+        yield ("validation", "metrics"), f"must be empty without a dataset. Got {names}. Add the section dataset."
+    for gate in ("max_drop", "min", "min_agreement"):
+        if value := getattr(validation.gates, gate):
+            got = ", ".join(value) if isinstance(value, dict) else f"{value:g}"
+            text = f"must be left out without a dataset. Got {got}. Add the section dataset."
+            yield ("validation", "gates", gate), text
+
+
+def _metrics_need_labels(validation: Validation, dataset: Dataset | None) -> Iterator[Mistake]:
+    if dataset is None or not _lacks_labels(dataset, "evaluation"):
+        return
+    for position, row in enumerate(validation.metrics):
+        if row.metric in NEED_LABELS:
+            text = f"must be a metric without labels. Got {row.metric} with dataset {_unlabelled(dataset)}."
+            yield ("validation", "metrics", position), text
+
+
+def _top5_needs_classes(validation: Validation, model: Model) -> Iterator[Mistake]:
+    if isinstance(model, model_spec.Application) and model.classes <= 5:
+        for position, row in enumerate(validation.metrics):
+            if row.metric == "top5":
+                text = f"must be another metric: with model.classes: {model.classes} top5 is always 1. Got top5."
+                yield ("validation", "metrics", position), f"{text} Did you mean top1?"
+
+
+def _finished_files_stay(quantization: Quantization, model: Model) -> Iterator[Mistake]:
+    if isinstance(model, model_spec.TfliteFile) and quantization.scheme in SCHEMES and quantization.scheme != "float32":
+        text = f"must be float32 with model.source: tflite. Got '{quantization.scheme}', and a finished file cannot go"
+        yield ("quantization", "scheme"), f"{text} through the converter again. Use the Keras model or the SavedModel."
+
+
+def _code_is_allowed(model: Model, allow_code: bool) -> Iterator[Mistake]:
+    if isinstance(model, model_spec.Factory) and not allow_code:
+        yield ("model", "function"), _code_text(model.function)
+
+
+def _data_code_is_allowed(dataset: Dataset | None, allow_code: bool) -> Iterator[Mistake]:
+    if isinstance(dataset, dataset_spec.Factory) and not allow_code:
+        yield ("dataset", "function"), _code_text(dataset.function)
+
+
+def _code_text(function: str) -> str:
+    return f"must not run code without --allow-code. Got function: {function}. Add --allow-code if you trust it."
+
+
+def _known_targets(targets: tuple[str, ...]) -> Iterator[Mistake]:
+    for position, target in enumerate(targets):
+        if target not in TARGET_SUMMARIES:
+            lead = "must be one of" if len(TARGET_SUMMARIES) > 1 else "must be"
+            listed, hint = ", ".join(TARGET_SUMMARIES), did_you_mean(target, TARGET_SUMMARIES)
+            yield ("targets", position), f"{lead} {listed}. Got '{target}'.{hint}"
+
+
+def _default_rows(training: Training | None, quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
+    """Check the rows that the recipe does not name but uses; those that it names, the dataset checks itself."""
+    for role, used in (("training", training is not None), ("calibration", calibrated(quantization))):
+        if dataset is not None and used and role not in dataset.model_fields_set:
+            rows: Rows = getattr(dataset, role)
+            yield from (
+                (("dataset", *path), text)
+                for path, text in (
+                    *role_mistakes(role, rows, dataset.splits, None),
+                    *overlap_mistakes(role, rows, dataset.evaluation),
+                )
+            )
+
+
+Shape = tuple[int | None, ...]
+
+
+def _preprocessing_fits(model: Model, dataset: Dataset | None) -> Iterator[Mistake]:
+    if not isinstance(model, model_spec.Application) or model.input_shape is None or dataset is None:
+        return
+    if len(dataset.preprocessing) > 1:
+        return
+    name, steps = next(iter(dataset.preprocessing.items()), ("", ()))
+    shape = _raw_shape(dataset)
+    made_by: dict[int, tuple[str | int, ...]] = {}
+    for position, step in enumerate(steps):
+        changed = _after(shape, step)
+        changes = [axis for axis, size in enumerate(changed) if step.reshape or shape[axis : axis + 1] != (size,)]
+        made_by |= dict.fromkeys(changes, (name, position))
+        shape = changed
+    wanted = model.input_shape
+    wrong = [axis for axis in range(3) if len(shape) != 3 or shape[axis] not in (None, wanted[axis])]
+    if wrong:
+        got = ", ".join("?" if size is None else str(size) for size in shape)
+        text = f"must give samples of model.input_shape ({', '.join(map(str, wanted))}). Got ({got})."
+        yield ("dataset", "preprocessing", *made_by.get(wrong[0], ())), text
+
+
+def _raw_shape(dataset: Dataset) -> Shape:
+    if isinstance(dataset, dataset_spec.Digits):
+        return (8, 8, 1)
+    if isinstance(dataset, dataset_spec.Synthetic):
+        shapes = list(dataset.shape.values()) if isinstance(dataset.shape, dict) else [dataset.shape]
+        return tuple(shapes[0]) if len(shapes) == 1 else (None, None, None)
+    return (None, None, 3 if isinstance(dataset, dataset_spec.ImageFolder) else None)
+
+
+def _after(shape: Shape, step: Step) -> Shape:
+    if step.reshape is not None:
+        return tuple(step.reshape.shape)
+    resized = step.resize or step.crop or step.pad
+    if resized is not None:
+        return (resized.height, resized.width, *shape[2:])
+    return (*shape[:-1], 3) if step.grayscale_to_rgb is not None else shape
+
+
+RULES: tuple[Rule, ...] = (
+    _calibration_needs_samples,
+    _training_needs_labels,
+    _training_needs_keras,
+    _metrics_need_samples,
+    _metrics_need_labels,
+    _top5_needs_classes,
+    _finished_files_stay,
+    _code_is_allowed,
+    _data_code_is_allowed,
+    _known_targets,
+    _default_rows,
+    _preprocessing_fits,
+)

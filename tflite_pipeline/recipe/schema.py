@@ -1,0 +1,71 @@
+"""The whole recipe as one class, made of the sections that the stages own; and its JSON Schema for editors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from tflite_pipeline.convert.spec import Quantization
+from tflite_pipeline.dataset.spec import Dataset
+from tflite_pipeline.model.spec import Model
+from tflite_pipeline.profile.spec import Latency
+from tflite_pipeline.recipe.yaml_text import shown
+from tflite_pipeline.spec import Many, Section
+from tflite_pipeline.train.spec import Training
+from tflite_pipeline.validate.spec import Validation
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+def _check_version(value: Any) -> Any:
+    if type(value) is not int or value != 1:
+        raise ValueError(f"must be 1, the version of the recipe's form. Got {shown(value)}.")
+    return value
+
+
+class Recipe(Section):
+    """One reproducible run: which model, which data, which scheme, and what the result must hold."""
+
+    recipe: Annotated[Literal[1], BeforeValidator(_check_version, json_schema_input_type=Literal[1])]
+    """The version of the recipe's form."""
+    name: Annotated[str, Field(pattern=NAME)]
+    """The name of the result folder."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides every random choice of the run."""
+    model: Model
+    """Where the float model comes from."""
+    dataset: Dataset | None = None
+    """Samples to train, calibrate and evaluate with; needed by calibrated schemes and by metrics."""
+    training: Training | None = None
+    """Train the model before it is converted."""
+    quantization: Quantization
+    """What the file holds."""
+    validation: Validation = Validation()
+    """What is measured, and what the file must hold to be delivered."""
+    profile: Latency = Latency()
+    """How latency is measured."""
+    targets: Many[str] = ("litert",)
+    """Runtimes and devices that the file must run on."""
+
+
+class _EditorSchema(GenerateJsonSchema):
+    """Lets short forms pass where a check runs before the types and says nothing of what it takes."""
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        known = super().function_before_schema(schema)
+        if "json_schema_input_schema" in schema:
+            return known
+        return {"anyOf": [known, {"type": ["string", "number", "array"]}]}
+
+
+def json_schema() -> dict[str, Any]:
+    """Describe a recipe file as JSON Schema (draft 2020-12); takes every sound recipe, short forms too."""
+    schema = Recipe.model_json_schema(schema_generator=_EditorSchema)
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "A recipe, relative to this one, whose keys hold where this one does not give them.",
+    }
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}

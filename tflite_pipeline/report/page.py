@@ -1,0 +1,20 @@
+"""The report as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tflite_pipeline.report.words import bytes_text, change_text, interval_text, metric_text, milliseconds
+
+
+def write_page(path: Path, report: dict[str, Any]) -> None:
+    """Render `page.html` with the report's numbers."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(bytes=bytes_text, metric=metric_text, ms=milliseconds)
+    environment.globals.update(interval=interval_text, change=change_text)
+    path.write_text(environment.get_template("page.html").render(report=report))

@@ -1,0 +1,124 @@
+"""What a run shows: a progress line while it works, one summary when it is done."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tflite_pipeline.report.words import bytes_text, change_text, interval_text, metric_text, milliseconds
+
+if TYPE_CHECKING:
+    from tflite_pipeline.pipeline import Result
+
+STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow"}
+
+
+class Watcher:
+    """Shows on stderr which stage runs and how far it is; one line a finished stage, so that a log reads well too."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is the recipe's."""
+        self._console = Console(stderr=True, highlight=False)
+        self._name = name
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[what]}"),
+            console=self._console,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._cached: list[str] = []
+
+    def __enter__(self) -> Watcher:
+        """Start the display."""
+        self._progress.start()
+        self._task = self._progress.add_task(self._name, total=None, what="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear the display."""
+        self._tell_cached()
+        self._progress.stop()
+
+    def begin(self, stage: str) -> None:
+        """Show the stage."""
+        self._progress.reset(self._task, total=None, description=f"{self._name}: {stage}", what="")
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=done, total=total, what=what)
+
+    def end(self, stage: str, seconds: float, cached: bool) -> None:
+        """Leave one line for a stage that worked; cached ones share a line."""
+        if cached:
+            self._cached.append(stage)
+            return
+        self._tell_cached()
+        self._console.print(f"  {stage:20} {seconds:7.1f} s")
+
+    def _tell_cached(self) -> None:
+        if self._cached:
+            self._console.print(f"  cached: {', '.join(self._cached)}")
+            self._cached = []
+
+
+def summary(result: Result) -> None:
+    """Print what was asked and found, the gates, the figures, where the files are and what to do next."""
+    report, console = result.report, Console(highlight=False)
+    verdict = report["verdict"]
+    console.print(f"\n[bold]{report['recipe']['name']}[/]: [{STYLES[verdict]}]{verdict.upper()}[/]")
+    console.print(f"  asked      {report['scheme']['asked']}, io {report['io']['asked']}")
+    console.print(f"  found      {report['scheme']['found']}, io {report['audit']['io_found']}")
+    if report["metrics"]:
+        console.print(_metrics_table(report))
+    for output, row in report["agreement"].items():
+        if row["value"] is not None:
+            console.print(
+                f"  agreement  {row['value']:.2%} of {row['samples']} samples get the same class{_of(output)}"
+            )
+    share = report["model"]["bytes"] / report["reference"]["bytes"]
+    console.print(f"  size       {bytes_text(report['model']['bytes'])}, {share:.0%} of the float file")
+    latency = report["latency"]
+    console.print(
+        f"  latency    {milliseconds(latency['quantized_ms'])}, float {milliseconds(latency['reference_ms'])} "
+        f"(median of {latency['runs']}, {latency['threads']} thread(s), this host, no phone)"
+    )
+    console.print("  gates")
+    for gate in report["gates"]:
+        console.print(f"    [{STYLES[gate['verdict']]}]{gate['verdict']:9}[/] {gate['name']}: {gate['text']}")
+    console.print(f"  files      {result.model}")
+    console.print(f"             {result.folder / 'report.html'}")
+    console.print(f"  next       {_next_step(result)}")
+
+
+def _of(output: str) -> str:
+    return f" ({output})" if output else ""
+
+
+def _metrics_table(report: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for column in ("metric", "float", "quantized", "drop", "interval of the drop", "samples"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, row in report["metrics"].items():
+        values = metric_text(row["reference"], name), metric_text(row["quantized"], name)
+        table.add_row(name, *values, change_text(row, name), interval_text(row["interval"], name), str(row["samples"]))
+    return table
+
+
+def _next_step(result: Result) -> str:
+    if result.report["passed"]:
+        return f"hand on {result.folder / 'handoff.zip'}: the file, its contract and test vectors"
+    if result.report["verdict"] == "undecided":
+        return "use more evaluation samples, or a wider gate; the file is kept under a name that says so"
+    return "try another scheme (--set quantization.scheme=…) or more calibration samples; the file is kept as FAILED"

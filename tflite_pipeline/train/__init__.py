@@ -1,0 +1,1 @@
+"""Stages that train: Keras model in, Keras model out."""

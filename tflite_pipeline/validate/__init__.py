@@ -1,0 +1,1 @@
+"""The file against its reference: metrics, parity, audit, gates."""

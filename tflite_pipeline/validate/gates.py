@@ -1,0 +1,175 @@
+"""An evaluation and limits in, one verdict a limit out; plain Python."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from tflite_pipeline.artifacts import Evaluation
+from tflite_pipeline.validate.spec import Gates
+
+Verdict = Literal["passed", "failed", "undecided"]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A limit and how the file stands to it; `text` tells it in one sentence."""
+
+    name: str
+    limit: float | str
+    value: float | str | None
+    interval: Interval | None
+    verdict: Verdict
+    text: str
+
+
+def judge(
+    spec: Gates,
+    evaluation: Evaluation,
+    size: int,
+    latency_ms: float | None,
+    noise: bool,
+    targets: Sequence[dict[str, Any]] = (),
+) -> list[Gate]:
+    """Judge every limit of the recipe, and that the file is what was asked for.
+
+    `size` in bytes; `latency_ms` None where it was not measured; `noise` says that the file was calibrated on noise,
+    which fails every accuracy gate; `targets` are the checks of the targets that the recipe names.
+    """
+    accuracy = [*_drops(spec, evaluation), *_least(spec, evaluation), *_agreements(spec, evaluation)]
+    if noise:
+        accuracy = [_on_noise(gate) for gate in accuracy]
+    sound = [*_kind(evaluation.audit), *_parity(evaluation.parity)]
+    return [*sound, *accuracy, *_costs(spec, size, latency_ms), *map(_target, targets)]
+
+
+def verdict(gates: list[Gate]) -> Verdict:
+    """Give the worst verdict: a file passes only where all of its gates do."""
+    found = {gate.verdict for gate in gates}
+    return "failed" if "failed" in found else "undecided" if "undecided" in found else "passed"
+
+
+def _kind(audit: dict[str, Any]) -> Iterator[Gate]:
+    found, asked = audit["found"], audit["asked"]
+    findings = "".join(f" {finding}" for finding in audit["findings"])
+    text = f"the file is {found}, as asked." if found == asked else f"the file is {found}, asked was {asked}.{findings}"
+    yield Gate("scheme", asked, found, None, _by_value(found == asked), text)
+    io, io_asked = audit["io_found"], audit["io_asked"]
+    text = f"inputs and outputs are {io}" + (", as asked." if io == io_asked else f", asked was {io_asked}.")
+    yield Gate("io", io_asked, io, None, _by_value(io == io_asked), text)
+
+
+def _parity(parity: dict[str, Any]) -> Iterator[Gate]:
+    if not parity["checked"]:
+        return
+    value, limit = parity["difference"], parity["limit"]
+    measured = f"the float .tflite differs from the original model by {value or 0:.3g} of its largest output"
+    text = parity["reason"] or f"{measured}, the limit is {limit:g}."
+    yield Gate("parity", limit, value, None, _by_value(parity["passed"]), text)
+
+
+def _target(check: dict[str, Any]) -> Gate:
+    found = "; ".join(check["findings"]) or "loads and runs"
+    word = "yes" if check["passed"] else "no"
+    return Gate(
+        f"target:{check['name']}", "yes", word, None, _by_value(check["passed"]), f"{found}: {check['checked_by']}."
+    )
+
+
+def _drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
+    for key, limit in spec.max_drop.items():
+        name, row = f"max_drop:{key}", evaluation.metrics.get(key)
+        if row is None:
+            yield _missing(name, limit)
+            continue
+        drop, interval = row["drop"], _interval(row, spec)
+        outcome = _weigh(drop, interval, limit)
+        text = f"{key} went from {row['reference']:.4g} to {row['quantized']:.4g}, a drop of {drop:.4g}"
+        worst = (drop, interval[1], limit) if interval else None
+        yield Gate(name, limit, drop, interval, outcome, text + _reason(outcome, limit, interval, row, worst))
+
+
+def _agreements(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
+    limit = spec.min_agreement
+    if limit is None:
+        return
+    rows = {output: row for output, row in evaluation.agreement.items() if row["value"] is not None}
+    if not rows:
+        yield _missing("min_agreement", limit)
+    for output, row in rows.items():
+        name = "min_agreement" if len(rows) == 1 else f"min_agreement:{output}"
+        value, interval = row["value"], _interval(row, spec)
+        outcome = _weigh(-value, (-interval[1], -interval[0]) if interval else None, -limit)
+        text = f"float and quantized name the same class on {value:.2%} of the samples"
+        worst = (-value, -interval[0], -limit) if interval else None
+        yield Gate(name, limit, value, interval, outcome, text + _reason(outcome, limit, interval, row, worst))
+
+
+def _least(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
+    for key, limit in spec.min.items():
+        name, row = f"min:{key}", evaluation.metrics.get(key)
+        if row is None:
+            yield _missing(name, limit)
+            continue
+        value, higher = row["quantized"], row["higher_is_better"]
+        passed = value >= limit if higher else value <= limit
+        text = f"{key} is {value:.4g}, it must be at {'least' if higher else 'most'} {limit:g}."
+        yield Gate(name, limit, value, None, _by_value(passed), text)
+
+
+def _costs(spec: Gates, size: int, latency_ms: float | None) -> Iterator[Gate]:
+    if (most := spec.max_size) is not None:
+        text = f"the file has {size} bytes, the limit is {most}."
+        yield Gate("max_size", most, size, None, _by_value(size <= most), text)
+    if (slowest := spec.max_latency_ms) is not None:
+        if latency_ms is None:
+            yield _missing("max_latency_ms", slowest)
+            return
+        text = f"the median latency on this host is {latency_ms:.3g} ms, the limit is {slowest:g} ms."
+        yield Gate("max_latency_ms", slowest, latency_ms, None, _by_value(latency_ms <= slowest), text)
+
+
+def _interval(row: dict[str, Any], spec: Gates) -> Interval | None:
+    """Give the interval to judge by; at confidence 0 the value alone counts."""
+    return (row["interval"][0], row["interval"][1]) if spec.confidence else None
+
+
+def _weigh(value: float, interval: Interval | None, limit: float) -> Verdict:
+    if value > limit:
+        return "failed"
+    return "passed" if interval is None or interval[1] <= limit else "undecided"
+
+
+def _reason(
+    outcome: Verdict,
+    limit: float,
+    interval: Interval | None,
+    row: dict[str, Any],
+    worst: tuple[float, float, float] | None,
+) -> str:
+    """Tell the limit, and how many samples would decide; `worst` is value, upper end and limit, higher being worse."""
+    count = row["samples"]
+    span = f" (between {interval[0]:.4g} and {interval[1]:.4g} on {count} samples)" if interval else ""
+    if outcome != "undecided" or worst is None:
+        return f"{span}, the limit is {limit:g}."
+    value, upper, bound = worst
+    if bound <= value:
+        return f"{span}, right at the limit {limit:g}, which no number of samples can decide."
+    needed = math.ceil(count * ((upper - value) / (bound - value)) ** 2)
+    return f"{span}, the limit is {limit:g}: too few samples to decide, about {needed} would do."
+
+
+def _missing(name: str, limit: float) -> Gate:
+    return Gate(name, limit, None, None, "failed", "it could not be checked, because the value was not measured.")
+
+
+def _on_noise(gate: Gate) -> Gate:
+    text = f"the file was calibrated on synthetic noise, which proves nothing about accuracy: {gate.text}"
+    return replace(gate, verdict="failed", text=text)
+
+
+def _by_value(passed: bool) -> Verdict:
+    return "passed" if passed else "failed"
