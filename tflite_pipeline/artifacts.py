@@ -116,7 +116,8 @@ class Evaluation:
 
     metrics: by key `{reference, quantized, drop, interval: [lo, hi], samples, higher_is_better}`.
     agreement: by output `{value, interval: [lo, hi], samples, sqnr_db}`; `value` is None where the output is no class.
-    confusion: by output `{classes, reference: [[…]], quantized: [[…]], recall: {reference: […], quantized: […]}}`.
+    confusion: by output `{classes, reference: rows, quantized: rows, recall: {reference: […], quantized: […]}}`,
+    each row `[true class, predicted class, count]`.
     parity: `{checked, passed, difference, limit, samples, reason}`.
     audit: `{passed, found, asked, io_found, io_asked, ops: {name: n}, dtypes: {dtype: n}, weights: {dtype: n},
     activations: {dtype: n}, float_ops: [{op, index, subgraph, tensor}], quantize_ops, dequantize_ops, custom_ops,

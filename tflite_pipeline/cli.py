@@ -100,6 +100,10 @@ def _command_run(arguments: argparse.Namespace) -> int:
     loaded = [load_recipe(path, arguments.overrides, arguments.allow_code) for path in arguments.recipes]
     _refuse_equal_names([(recipe.recipe.name, str(recipe.path)) for recipe in loaded])
 
+    from tflite_pipeline.store import refuse_foreign_folders
+
+    refuse_foreign_folders(arguments.out, [recipe.recipe.name for recipe in loaded])
+
     from tflite_pipeline.pipeline import Options, run
     from tflite_pipeline.terminal import Watcher, summary
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -33,12 +36,13 @@ from tflite_pipeline.dataset.prepare import prepare
 from tflite_pipeline.dataset.probe import take_probe
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.handoff.bundle import bundle
-from tflite_pipeline.model.identify import identify, model_files
+from tflite_pipeline.model.identify import identify, likely_generation, model_files
 from tflite_pipeline.model.spec import KerasFile, TfliteFile
 from tflite_pipeline.profile.measure import measure
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.report.build import Facts, build_report, write_json
 from tflite_pipeline.report.page import write_page
+from tflite_pipeline.runtime.disk import disk_errors_told
 from tflite_pipeline.runtime.tensorflow import worker_kind
 from tflite_pipeline.runtime.worker import Kind, Workers
 from tflite_pipeline.spec import Section
@@ -55,6 +59,7 @@ Role = str
 
 SHARED_CODE = ("artifacts", "runtime")
 TENSORFLOW = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
+CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 LITERT = ("ai-edge-litert", "numpy", "scipy", "scikit-learn")
 
 
@@ -83,13 +88,13 @@ STAGES: dict[str, Stage] = {
 
 
 class Observer(Protocol):
-    """Who watches a run: the terminal, or nobody."""
+    """Who watches a run; two stages may run at a time, each tells from a thread of its own."""
 
     def begin(self, stage: str) -> None:
         """Note that a stage starts."""
 
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Note how far the running stage is."""
+    def progress(self, stage: str, done: int, total: int, what: str) -> None:
+        """Note how far a running stage is."""
 
     def end(self, stage: str, seconds: float, cached: bool) -> None:
         """Note that a stage is done, or that its result was found."""
@@ -119,12 +124,17 @@ def run(loaded: LoadedRecipe, options: Options, observer: Observer) -> Result:
     Raises StageError, with the name of the stage, where one cannot do its work; finished stages are kept.
     """
     log = options.out / "logs" / f"{loaded.recipe.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
-    store = Store(options.out / ".cache", options.force)
-    with Workers(log, [loaded.path.resolve().parent, Path.cwd()], observer.progress) as workers:
-        course = _Course(loaded, options, store, workers, observer)
-        return course.run(log)
+    code_folders = (loaded.path.resolve().parent, Path.cwd())
+    with disk_errors_told():
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+        store = Store(options.out / ".cache", options.force)
+        with Workers(log, code_folders) as workers:
+            background = ThreadPoolExecutor(1)
+            try:
+                return _Course(loaded, options, store, workers, observer, code_folders, background).run(log)
+            finally:
+                background.shutdown(wait=False, cancel_futures=True)  # its job ends with the workers
 
 
 @dataclass
@@ -136,23 +146,29 @@ class _Course:
     store: Store
     workers: Workers
     observer: Observer
+    code_folders: tuple[Path, ...]
+    background: ThreadPoolExecutor
     seconds: dict[str, float] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
-    keras: Kind = "keras3"
+    keras: Kind = "plain"
 
     def run(self, log: Path) -> Result:
         recipe = self.loaded.recipe
         model = self._model()
         evaluation = self._samples("evaluation", ()) if recipe.dataset else None
+        calibration = self._calibration(evaluation)  # data that is not sound shows before anything slow
         trained = self._train(model) if model and recipe.training else None
         reference = self._reference(model, trained, evaluation)
-        calibration = self._calibration(evaluation)
+        # The converter works on one core, so the others can run the reference meanwhile.
+        predicting = self.background.submit(self._predict, "reference", reference, evaluation, max(1, CORES - 1))
         quantized = self._quantize(reference, calibration)
-        compared = self._compare(reference, quantized, evaluation)
-        profiles = {label: self._profile(label, path).artifact for label, path in _files(reference, quantized)}
-        targets = self._stage(
-            "targets", TargetChecks, check_targets, recipe.targets, _files(reference, quantized)[1][1]
-        )
+        predictions = predicting.result(), self._predict("quantized", quantized, evaluation, CORES)
+        compared = self._compare(reference, quantized, predictions, evaluation)
+        profiles = {
+            "reference": self._profile("reference", reference).artifact,
+            "quantized": self._profile("quantized", quantized).artifact,
+        }
+        targets = self._stage("targets", TargetChecks, check_targets, recipe.targets, _file(quantized))
         gates = judge(
             recipe.validation.gates,
             compared.artifact,
@@ -190,17 +206,20 @@ class _Course:
             if spec.original is None:
                 return None
             spec = KerasFile(source="keras_file", path=spec.original)
-        digest = self._digest(model_files(spec))
+        with _told_by("model"):
+            digest = self._digest(model_files(spec, self.code_folders))
+        self.keras = worker_kind(likely_generation(spec))
         args = (spec, self.loaded.recipe.seed, digest, self.options.allow_code)
         entry = self._stage("model", KerasModel, identify, *args)
         self.keras = worker_kind(entry.artifact.generation)
         return entry
 
     def _samples(self, role: Role, taken: tuple[str, ...]) -> Entry[Samples]:
-        spec = _only(self.loaded.recipe.dataset, role)
-        digest = source_digest(spec)
+        spec, label = _only(self.loaded.recipe.dataset, role), f"dataset {role}"
+        with _told_by(label):
+            digest = source_digest(spec, self.code_folders)
         args = (spec, role, self.loaded.recipe.seed, taken)
-        return self._stage("dataset", Samples, prepare, *args, label=f"dataset {role}", also=digest)
+        return self._stage("dataset", Samples, prepare, *args, label=label, also=digest)
 
     def _train(self, model: Entry[KerasModel]) -> Entry[TrainedModel]:
         samples = self._samples("training", ())
@@ -233,24 +252,35 @@ class _Course:
         worker: Kind = "plain" if spec.scheme == "float32" else self.keras
         return self._stage("quantize", QuantizedModel, quantize, spec, reference, calibration, worker=worker)
 
+    def _predict(
+        self,
+        label: str,
+        model: Entry[Reference] | Entry[QuantizedModel],
+        evaluation: Entry[Samples] | None,
+        threads: int,
+    ) -> Entry[Predictions] | None:
+        if evaluation is None:
+            return None
+        args = (_file(model), evaluation, threads)
+        return self._stage("predict", Predictions, predict, *args, label=f"predict {label}")
+
     def _compare(
-        self, reference: Entry[Reference], quantized: Entry[QuantizedModel], evaluation: Entry[Samples] | None
+        self,
+        reference: Entry[Reference],
+        quantized: Entry[QuantizedModel],
+        predictions: tuple[Entry[Predictions] | None, Entry[Predictions] | None],
+        evaluation: Entry[Samples] | None,
     ) -> Entry[Evaluation]:
         spec = self.loaded.recipe.validation
-        threads = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        predictions = None
-        if evaluation:
-            predictions = tuple(
-                self._stage("predict", Predictions, predict, path, evaluation, threads, label=f"predict {label}")
-                for label, path in _files(reference, quantized)
-            )
         narrowed = spec.model_copy(update={"gates": Gates(confidence=spec.gates.confidence)})
         asked = self.loaded.recipe.quantization
-        args = (narrowed, asked.scheme, asked.io, reference, quantized, predictions, evaluation)
+        both = predictions if evaluation else None
+        args = (narrowed, asked.scheme, asked.io, reference, quantized, both, evaluation)
         return self._stage("compare", Evaluation, compare, *args)
 
-    def _profile(self, label: str, path: Entry[Path]) -> Entry[Profile]:
-        return self._stage("profile", Profile, measure, path, self.loaded.recipe.profile, label=f"profile {label}")
+    def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:
+        args = (_file(model), self.loaded.recipe.profile)
+        return self._stage("profile", Profile, measure, *args, label=f"profile {label}")
 
     def _digest(self, files: list[Path]) -> str:
         return ",".join(self.store.file_digest(path) for path in files)
@@ -281,14 +311,11 @@ class _Course:
 
         def make(out: Path) -> T:
             self.workers.start(self.keras)  # it loads TensorFlow while the stages that need none are at work
-            return self.workers.run(worker, function, *plain, out)
+            return self.workers.run(worker, function, *plain, out, sink=partial(self.observer.progress, label))
 
         self.observer.begin(label)
-        try:
+        with _told_by(label):
             entry = self.store.get(name, key, kind, make, stage.resumable)
-        except StageError as error:
-            error.stage = label
-            raise
         self.seconds[label] = entry.seconds
         if entry.cached:
             self.cached.append(label)
@@ -315,16 +342,26 @@ class _Course:
         return Result(folder, folder / name, report)
 
 
-def _files(reference: Entry[Reference], quantized: Entry[QuantizedModel]) -> tuple[tuple[str, Entry[Path]], ...]:
-    """Give the two files as entries of their own, each identified by nothing but its content."""
-    pairs = (("reference", reference.artifact), ("quantized", quantized.artifact))
-    return tuple((label, Entry(file.path, file.sha256, 0.0, True)) for label, file in pairs)
+def _file(model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Path]:
+    """Give the file as an entry of its own, identified by nothing but its content."""
+    return Entry(model.artifact.path, model.artifact.sha256, 0.0, True)
 
 
 def _unlabelled(arg: Any) -> Any:
     if isinstance(arg, tuple):
         return tuple(map(_unlabelled, arg))
     return arg.artifact if isinstance(arg, Entry) else arg
+
+
+@contextlib.contextmanager
+def _told_by(stage: str) -> Iterator[None]:
+    """Put the name of the stage into its errors, those of the disk too."""
+    try:
+        with disk_errors_told():
+            yield
+    except StageError as error:
+        error.stage = error.stage or stage
+        raise
 
 
 def _identity(arg: Any) -> Any:

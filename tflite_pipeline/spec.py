@@ -19,7 +19,7 @@ Mistake = tuple[tuple[str | int, ...], str]
 class Section(BaseModel):
     """A part of a recipe: frozen, every key known, no silent conversion between types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     def mistakes(self) -> Iterator[Mistake]:
         """Yield what is wrong beyond the types (a missing file, keys that exclude each other); must be quick."""

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,10 +22,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter
 
 from tflite_pipeline.artifacts import file_digest, to_json
+from tflite_pipeline.errors import Problem, RecipeError
 
 T = TypeVar("T")
 PACKAGE = Path(__file__).parent
 ENTRY_MARK = "$ENTRY"
+RESULT_MARK = "report.json"
+"""The file by which a result folder is known."""
 KEY_LENGTH = 24
 
 
@@ -68,8 +71,13 @@ class Store:
             out = folder.with_suffix(".resume" if resumable else f".{os.getpid()}.partial")
             out.mkdir(exist_ok=True)
             begin = time.perf_counter()
-            artifact = make(out)
-            return _publish(out, folder, artifact, kind, time.perf_counter() - begin)
+            try:
+                artifact = make(out)
+                return _publish(out, folder, artifact, kind, time.perf_counter() - begin)
+            except Exception:
+                if not resumable:
+                    shutil.rmtree(out, ignore_errors=True)
+                raise
 
     def fresh_folder(self) -> Path:
         """Make an empty folder on the file system of the store, to be filled and then put in place by `replace`."""
@@ -87,6 +95,24 @@ class Store:
             shutil.rmtree(old)
             return
         fresh.rename(folder)
+
+
+def refuse_foreign_folders(out: Path, names: Sequence[str]) -> None:
+    """Refuse to publish a result over what no run has made, since publishing replaces the whole folder.
+
+    Raises RecipeError where `out` or one of `out/<name>` is something else.
+    """
+    problems = []
+    if out.exists() and not out.is_dir():
+        problems.append(Problem("", "--out", f"must be a folder. Got '{out}', which is a file."))
+    for folder in (out / name for name in names):
+        if folder.is_dir() and ((folder / RESULT_MARK).is_file() or not any(folder.iterdir())):
+            continue
+        if os.path.lexists(folder):
+            text = f"must be a folder where '{folder.name}' is free or a result. Got '{folder}', which is neither."
+            problems.append(Problem("", "--out", f"{text} Choose another --out, or another name in the recipe."))
+    if problems:
+        raise RecipeError(problems)
 
 
 @cache

@@ -7,7 +7,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from tflite_pipeline.report.words import bytes_text, change_text, interval_text, metric_text, milliseconds
@@ -18,12 +26,28 @@ if TYPE_CHECKING:
 STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow"}
 
 
+UNDECIDED = "give more evaluation samples (dataset.evaluation.samples), or a wider gate"
+ANOTHER_SCHEME = "try another scheme (--set quantization.scheme=…), or more calibration samples"
+ADVICE = {
+    "scheme": "see audit.float_ops in report.json for the ops that stayed float; try another scheme",
+    "io": "see io in report.json; try quantization.io: float32",
+    "parity": "the float file is wrong, whatever the scheme: convert the original model (model.source: keras_file)",
+    "max_drop": ANOTHER_SCHEME,
+    "min": "compare with the float figure: where that is low too, the model or the preprocessing is the cause",
+    "min_agreement": ANOTHER_SCHEME,
+    "max_size": "try a scheme with smaller weights, or a smaller model",
+    "max_latency_ms": "measure on the device before you change the model: this is the host's figure",
+    "target": "see targets in report.json",
+}
+"""What to do first, by the gate that did not pass."""
+
+
 class Watcher:
     """Shows on stderr which stage runs and how far it is; one line a finished stage, so that a log reads well too."""
 
     def __init__(self, name: str) -> None:
         """`name` is the recipe's."""
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._name = name
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -37,11 +61,11 @@ class Watcher:
             disable=not sys.stderr.isatty(),
         )
         self._cached: list[str] = []
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Watcher:
         """Start the display."""
         self._progress.start()
-        self._task = self._progress.add_task(self._name, total=None, what="")
         return self
 
     def __exit__(
@@ -53,14 +77,15 @@ class Watcher:
 
     def begin(self, stage: str) -> None:
         """Show the stage."""
-        self._progress.reset(self._task, total=None, description=f"{self._name}: {stage}", what="")
+        self._tasks[stage] = self._progress.add_task(f"{self._name}: {stage}", total=None, what="")
 
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Move the bar."""
-        self._progress.update(self._task, completed=done, total=total, what=what)
+    def progress(self, stage: str, done: int, total: int, what: str) -> None:
+        """Move the stage's bar."""
+        self._progress.update(self._tasks[stage], completed=done, total=total, what=what)
 
     def end(self, stage: str, seconds: float, cached: bool) -> None:
         """Leave one line for a stage that worked; cached ones share a line."""
+        self._progress.remove_task(self._tasks.pop(stage))
         if cached:
             self._cached.append(stage)
             return
@@ -75,7 +100,7 @@ class Watcher:
 
 def summary(result: Result) -> None:
     """Print what was asked and found, the gates, the figures, where the files are and what to do next."""
-    report, console = result.report, Console(highlight=False)
+    report, console = result.report, Console(highlight=False, soft_wrap=True)
     verdict = report["verdict"]
     console.print(f"\n[bold]{report['recipe']['name']}[/]: [{STYLES[verdict]}]{verdict.upper()}[/]")
     console.print(f"  asked      {report['scheme']['asked']}, io {report['io']['asked']}")
@@ -108,8 +133,8 @@ def _of(output: str) -> str:
 
 def _metrics_table(report: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2), show_edge=False)
-    for column in ("metric", "float", "quantized", "drop", "interval of the drop", "samples"):
-        table.add_column(column, justify="left" if column == "metric" else "right")
+    for column in ("metric", "float", "quantized", "drop", "interval", "samples"):
+        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
     for name, row in report["metrics"].items():
         values = metric_text(row["reference"], name), metric_text(row["quantized"], name)
         table.add_row(name, *values, change_text(row, name), interval_text(row["interval"], name), str(row["samples"]))
@@ -119,6 +144,7 @@ def _metrics_table(report: dict[str, Any]) -> Table:
 def _next_step(result: Result) -> str:
     if result.report["passed"]:
         return f"hand on {result.folder / 'handoff.zip'}: the file, its contract and test vectors"
-    if result.report["verdict"] == "undecided":
-        return "use more evaluation samples, or a wider gate; the file is kept under a name that says so"
-    return "try another scheme (--set quantization.scheme=…) or more calibration samples; the file is kept as FAILED"
+    verdict = result.report["verdict"]
+    first = next(gate["name"] for gate in result.report["gates"] if gate["verdict"] == verdict)
+    advice = UNDECIDED if verdict == "undecided" else ADVICE[first.split(":")[0]]
+    return f"{advice}; the file is kept as {result.model.name}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tflite_pipeline.errors import StageError
-from tflite_pipeline.store import Store, code_digest
+from tflite_pipeline.errors import RecipeError, StageError
+from tflite_pipeline.store import Store, code_digest, refuse_foreign_folders
 
 
 @dataclass(frozen=True)
@@ -126,3 +126,26 @@ def test_result_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_digest_of_the_code_covers_packages_and_modules() -> None:
     assert code_digest(("convert",)) != code_digest(("convert", "artifacts"))
+
+
+def test_failed_stage_leaves_nothing_unless_it_can_go_on(tmp_path: Path) -> None:
+    def fail(out: Path) -> Note:
+        (out / "half.txt").write_text("half")
+        raise StageError("cannot")
+
+    for stage, resumable in (("plain", False), ("training", True)):
+        with pytest.raises(StageError):
+            Store(tmp_path).get(stage, 1, Note, fail, resumable)
+    assert [path.parent.parent.name for path in tmp_path.rglob("half.txt")] == ["training"]
+
+
+def test_only_free_folders_and_results_are_published_over(tmp_path: Path) -> None:
+    for name in ("result", "empty", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "result" / "report.json").write_text("{}")
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    refuse_foreign_folders(tmp_path, ["result", "empty", "absent"])
+    with pytest.raises(RecipeError) as caught:
+        refuse_foreign_folders(tmp_path, ["result", "mine", "file"])
+    assert [("mine" in str(p), "file" in str(p)) for p in caught.value.problems] == [(True, False), (False, True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.errors import StageError
+from tflite_pipeline.model.border import argument_names, input_shapes, input_structure, output_names, static_shapes
 from tflite_pipeline.model.load import open_model
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.tensorflow import constants_for_variables, freeze, tensorflow
@@ -38,7 +38,7 @@ def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int
     """Write `saved_model/`, `reference.tflite` and `probe.npz` below `out`.
 
     The shapes are static, batch `batch` ("dynamic" leaves it open); input and output names and their order are kept.
-    The probe's answers are what the original model computes on the probe samples, or on noise where there are none.
+    The probe's answers are what the original model computes on the probe samples and on noise over their range.
     """
     if model.source == "saved_model":
         signature = _saved_model_signature(model.spec, batch, probe)
@@ -54,14 +54,15 @@ def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int
 
 def adopt(path: Path, original: KerasModel | None, probe: Samples | None, seed: int, out: Path) -> Reference:
     """Take a float `.tflite` as the reference; with `original`, record the answers of the Keras model it came from."""
-    own = out / "reference.tflite"
-    own.write_bytes(path.read_bytes())
-    inputs, outputs = litert.describe(own)
+    inputs, outputs = litert.describe(path)
     if strange := [info for info in (*inputs, *outputs) if info.scale]:
         raise StageError(
             f"'{path.name}' is already quantized: {strange[0].name} is {strange[0].dtype}.",
             "Give the float .tflite, or the Keras model that it was made of.",
         )
+    litert.open_interpreter(path)
+    own = out / "reference.tflite"
+    own.write_bytes(path.read_bytes())
     probe_path = None
     if original is not None:
         live = keras_signature(open_model(original), 1, probe)
@@ -87,23 +88,17 @@ def convert_float(signature: Signature, saved_model: Path) -> bytes:
 def keras_signature(live: Any, batch: int | str, probe: Samples | None) -> Signature:
     """Describe a live model; shapes become static, with open dimensions taken from the probe samples."""
     tf = tensorflow()
-    if not getattr(live, "inputs", None):
-        raise StageError(
-            f"'{live.name}' is a subclassed model without fixed inputs.",
-            "Wrap it: inputs = keras.Input(…); keras.Model(inputs, model(inputs)).",
-        )
-    names = _names([_tensor_name(tensor) for tensor in live.inputs])
-    shapes = {name: tuple(tensor.shape) for name, tensor in zip(names, live.inputs, strict=True)}
+    shapes = input_shapes(live)
     dtypes = [tf.as_dtype(tensor.dtype) for tensor in live.inputs]
-    static = _static_shapes(shapes, batch, probe)
-    specs = tuple(tf.TensorSpec(static[name], dtype, name=name) for name, dtype in zip(names, dtypes, strict=True))
-    outputs = _names(_output_names(live))
+    static = static_shapes(shapes, batch, probe)
+    specs = tuple(tf.TensorSpec(static[name], dtype, name=name) for name, dtype in zip(shapes, dtypes, strict=True))
+    outputs = argument_names(output_names(live))
 
-    constants = constants_for_variables(live)
+    nested, constants = input_structure(live), constants_for_variables(live)
 
     def call(*tensors: Any) -> list[Any]:
         with constants():
-            flat: list[Any] = tf.nest.flatten(live(tf.nest.pack_sequence_as(live.input, tensors), training=False))
+            flat: list[Any] = tf.nest.flatten(live(tf.nest.pack_sequence_as(nested, tensors), training=False))
         return flat
 
     return Signature(tf.function(call, input_signature=specs, autograph=False), specs, tuple(outputs), live)
@@ -111,7 +106,7 @@ def keras_signature(live: Any, batch: int | str, probe: Samples | None) -> Signa
 
 def _saved_model_signature(spec: dict[str, Any], batch: int | str, probe: Samples | None) -> Signature:
     tf = tensorflow()
-    loaded = tf.saved_model.load(spec["path"])
+    loaded = _load_saved_model(spec["path"])
     if spec["signature"] not in loaded.signatures:
         known = ", ".join(loaded.signatures) or "none"
         raise StageError(
@@ -119,7 +114,7 @@ def _saved_model_signature(spec: dict[str, Any], batch: int | str, probe: Sample
         )
     inner = loaded.signatures[spec["signature"]]
     taken = inner.structured_input_signature[1]
-    static = _static_shapes({name: tuple(item.shape) for name, item in taken.items()}, batch, probe)
+    static = static_shapes({name: tuple(item.shape) for name, item in taken.items()}, batch, probe)
     specs = tuple(tf.TensorSpec(static[name], item.dtype, name=name) for name, item in taken.items())
 
     outputs = tuple(inner.structured_outputs)
@@ -129,6 +124,17 @@ def _saved_model_signature(spec: dict[str, Any], batch: int | str, probe: Sample
         return [result[name] for name in outputs]
 
     return Signature(tf.function(call, input_signature=specs, autograph=False), specs, outputs, loaded)
+
+
+def _load_saved_model(path: str) -> Any:
+    try:
+        return tensorflow().saved_model.load(path)
+    except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder
+        cause = " ".join(str(error).split())[:300]
+        raise StageError(
+            f"TensorFlow cannot open the SavedModel '{path}': {cause}",
+            "Copy the folder again, with its folder variables, or export the model anew.",
+        ) from error
 
 
 def _renamed(signature: Signature, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> Signature:
@@ -144,69 +150,6 @@ def _renamed(signature: Signature, inputs: Sequence[TensorInfo], outputs: Sequen
     specs = tuple(tf.TensorSpec(spec.shape, spec.dtype, name=info.name) for info, spec in pairs)
 
     return dataclasses.replace(signature, inputs=specs, outputs=tuple(info.name for info in outputs))
-
-
-def _tensor_name(tensor: Any) -> str:
-    return str(tensor.name).split(":")[0].split("/")[0]
-
-
-def _output_names(live: Any) -> list[str]:
-    structure = live.output
-    if isinstance(structure, dict):
-        return sorted(structure)
-    names = getattr(live, "output_names", None)
-    return list(names) if names else [_tensor_name(tensor) for tensor in live.outputs]
-
-
-def _names(raw: Sequence[str]) -> list[str]:
-    """Make names that TensorFlow takes as argument names, each once."""
-    names: list[str] = []
-    for name in raw:
-        clean = re.sub(r"\W", "_", name) or "tensor"
-        names.append(clean if clean not in names else f"{clean}_{len(names)}")
-    return names
-
-
-Shape = tuple[int | None, ...]
-
-
-def _static_shapes(shapes: dict[str, Shape], batch: int | str, probe: Samples | None) -> dict[str, Shape]:
-    """Fix the batch, take open dimensions from the samples, compare the rest with them; tells all mistakes at once."""
-    given = _sample_shapes(probe, list(shapes)) if probe else {}
-    static: dict[str, Shape] = {}
-    wrong = []
-    for name, shape in shapes.items():
-        inner = shape[1:]
-        if name in given:
-            inner = given[name]
-            if len(inner) != len(shape) - 1 or any(a not in (None, b) for a, b in zip(shape[1:], inner, strict=False)):
-                wrong.append(
-                    f"input '{name}' takes {_listed(shape[1:])}; the preprocessed samples are {_listed(inner)}"
-                )
-        elif None in inner:
-            wrong.append(f"input '{name}' takes {_listed(inner)}, and no samples say how large the open dimensions are")
-        static[name] = (None if batch == "dynamic" else int(batch), *inner)
-    if wrong:
-        raise StageError(
-            "; ".join(wrong) + ".", "Change dataset.preprocessing (resize, reshape, grayscale_to_rgb) or the model."
-        )
-    return static
-
-
-def _sample_shapes(probe: Samples, names: list[str]) -> dict[str, tuple[int, ...]]:
-    given = {name: np.load(path, mmap_mode="r").shape[1:] for name, path in probe.inputs.items()}
-    if set(given) == {""} and len(names) == 1:
-        return {names[0]: given[""]}
-    if set(given) != set(names):
-        raise StageError(
-            f"the model has the inputs {', '.join(names)}; the dataset gives {', '.join(given) or 'one, unnamed'}.",
-            "Name the arrays in dataset.inputs by the model's inputs.",
-        )
-    return given
-
-
-def _listed(shape: Sequence[int | None]) -> str:
-    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
 
 
 def _save(signature: Signature, folder: Path) -> None:
@@ -247,16 +190,18 @@ def _answer_probe(signature: Signature, probe: Samples | None, seed: int, path: 
 
 
 def _probe_rows(signature: Signature, probe: Samples | None, seed: int, batch: int) -> dict[str, Any]:
-    """Take whole batches of the samples, again from the first where they are too few."""
+    """Take samples and noise over their range, in whole batches.
+
+    A trained classifier is so sure of real samples that its outputs, all nearly 0 or 1, would hide differences.
+    """
     noise = np.random.default_rng(seed)
     rows: dict[str, Any] = {}
     for spec in signature.inputs:
         dtype = spec.dtype.as_numpy_dtype
-        if probe:
-            source = probe.inputs.get(spec.name) or probe.inputs[""]
-            values = np.load(source).astype(dtype)
-        else:
-            values = noise.uniform(0, 1, (PROBE_SAMPLES, *spec.shape[1:])).astype(dtype)
-        whole = max(batch, len(values) - len(values) % batch)
+        shape = (PROBE_SAMPLES, *(size or 1 for size in spec.shape[1:]))
+        real = np.load(probe.inputs.get(spec.name) or probe.inputs[""]) if probe else np.zeros((0, *shape[1:]))
+        low, high = (real.min(), real.max()) if len(real) else (0, 1)
+        values = np.concatenate([real, noise.uniform(low, high, shape)]).astype(dtype)
+        whole = -(-len(values) // batch) * batch
         rows[spec.name] = np.resize(values, (whole, *values.shape[1:]))
     return rows

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import json
-import traceback
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,10 @@ import numpy as np
 from tflite_pipeline.artifacts import file_digest
 from tflite_pipeline.dataset.spec import Factory
 from tflite_pipeline.dataset.table import Array, Table, as_labels, check_lengths
-from tflite_pipeline.errors import StageError, did_you_mean
+from tflite_pipeline.errors import StageError
+from tflite_pipeline.runtime import user_code
 
+KEY = "dataset.function"
 RETURNS = (
     "Return (inputs, labels): inputs has len() and [i], or is a dict of such by input name; "
     "labels is an array, a dict of arrays by output name, or None."
@@ -37,49 +36,12 @@ class _Values:
         try:
             return np.asarray(self.values[row])
         except Exception as error:  # the user's own code
-            raise _failed(f"the inputs that {self.function} returned: reading sample {row}", error) from error
-
-
-def _failed(what: str, error: Exception) -> StageError:
-    log = "".join(traceback.format_exception(error)[-3:])
-    return StageError(f"{what} failed with {type(error).__name__}: {error}", log=log)
-
-
-def _function(name: str) -> Callable[..., Any]:
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise _failed(f"dataset.function: importing {module_name}", error) from error
-        raise _not_found(module_name) from error
-    except Exception as error:  # the user's own code
-        raise _failed(f"dataset.function: importing {module_name}", error) from error
-    function: Callable[..., Any] | None = getattr(module, attribute, None)
-    if not callable(function):
-        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        got = "no such name" if function is None else f"a {type(function).__name__}"
-        raise StageError(
-            f"dataset.function must name a function of {module_name} ({module.__file__}). "
-            f"Got '{attribute}', {got}.{did_you_mean(attribute, names)}"
-        )
-    return function
-
-
-def _not_found(module: str) -> StageError:
-    return StageError(
-        f"dataset.function: there is no module {module}.",
-        "Put the module beside the recipe or install its package; the form is package.module:function.",
-    )
+            raise user_code.failed(f"the inputs that {self.function} returned: reading sample {row}", error) from error
 
 
 def read(spec: Factory, seed: int) -> Table:
     """Call the function and check what it returns."""
-    function = _function(spec.function)
-    try:
-        result = function(**spec.arguments)
-    except Exception as error:  # the user's own code
-        raise _failed(f"dataset.function {spec.function}", error) from error
+    result = user_code.call(KEY, spec.function, spec.arguments)
     if not isinstance(result, tuple) or len(result) != 2:
         raise _wrong(spec, f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__)
     inputs, labels = (part if isinstance(part, dict) else {"": part} for part in result)
@@ -117,15 +79,8 @@ def _wrong(spec: Factory, got: str) -> StageError:
     return StageError(f"dataset.function {spec.function} must return (inputs, labels). Got {got}.", RETURNS)
 
 
-def digest(spec: Factory) -> str:
+def digest(spec: Factory, folders: Sequence[Path] = ()) -> str:
     """Give a digest of the function's name, its arguments and its module's source file, not of what that imports."""
-    module = spec.function.partition(":")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError as error:
-        raise _not_found(module) from error
-    if found is None:
-        raise _not_found(module)
-    source = Path(found.origin or "")
-    parts = [spec.function, spec.arguments, file_digest(source) if source.is_file() else ""]
+    source = user_code.source_file(KEY, spec.function, folders)
+    parts = [spec.function, spec.arguments, file_digest(source) if source else ""]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

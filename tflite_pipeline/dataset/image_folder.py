@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tflite_pipeline.artifacts import file_digest
 from tflite_pipeline.dataset.spec import ImageFolder
 from tflite_pipeline.dataset.table import Array, Table
 from tflite_pipeline.errors import StageError
 
+REPLACE = "Replace the file by a sound JPEG or PNG, or remove it."
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 
@@ -42,10 +43,10 @@ def decode(path: Path) -> Array:
                 whole = image.convert("RGBA") if image.mode in ("P", "PA") else image
                 return np.asarray(whole.convert("RGB"))
             mode = image.mode
+    except UnidentifiedImageError as error:
+        raise StageError(f"{path} is no JPEG or PNG.", REPLACE) from error
     except Exception as error:  # Pillow's decoders raise whatever fits the damage
-        raise StageError(
-            f"{path} cannot be decoded: {error}", "Replace the file by a sound JPEG or PNG, or remove it."
-        ) from error
+        raise StageError(f"{path} cannot be decoded: {error}", REPLACE) from error
     raise StageError(f"{path} must have 8 bits a channel. Got mode {mode}.", "Convert it to an 8-bit PNG or JPEG.")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.dataset import digits, factory, image_folder, npz, synthetic
@@ -21,19 +22,23 @@ SOURCES: dict[str, Callable[[Any, int], Table]] = {
 }
 """By source: section and seed come in, the table goes out; raises StageError where the source cannot be read."""
 
-_DIGESTS: dict[str, Callable[[Any], str]] = {
-    "digits": digits.digest,
-    "npz": npz.digest,
-    "image_folder": image_folder.digest,
+_DIGESTS: dict[str, Callable[[Any, Sequence[Path]], str]] = {
+    "digits": lambda spec, _: digits.digest(spec),
+    "npz": lambda spec, _: npz.digest(spec),
+    "image_folder": lambda spec, _: image_folder.digest(spec),
     "factory": factory.digest,
-    "synthetic": synthetic.digest,
+    "synthetic": lambda spec, _: synthetic.digest(spec),
 }
 
 
-def source_digest(spec: Dataset) -> str:
+def source_digest(spec: Dataset, code_folders: Sequence[Path] = ()) -> str:
     """Give a digest of the content that the source would read; the section itself and the seed are not in it.
+
+    Args:
+        spec: the section.
+        code_folders: where a factory's module is looked for before `sys.path`.
 
     Raises:
         StageError: where that content is missing.
     """
-    return hashlib.sha256(f"{spec.source}:{_DIGESTS[spec.source](spec)}".encode()).hexdigest()
+    return hashlib.sha256(f"{spec.source}:{_DIGESTS[spec.source](spec, code_folders)}".encode()).hexdigest()

@@ -34,9 +34,10 @@ class _Archive:
             try:
                 self.arrays[name] = self._open(name)
             except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                # What the system says of a seek to nowhere (OSError) tells a user nothing.
+                cause = f"it is damaged or cut short ({error})" if not isinstance(error, OSError) else "it is cut short"
                 raise StageError(
-                    f"array '{name}' of {self.path} cannot be read: {error}",
-                    "Write the file again with numpy.savez; arrays of Python objects are not supported.",
+                    f"array '{name}' of {self.path} cannot be read: {cause}.", "Write the file again with numpy.savez."
                 ) from error
         return self.arrays[name]
 
@@ -45,8 +46,16 @@ class _Archive:
             members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
             if name not in members:
                 hint = did_you_mean(name, members)
-                raise StageError(f"{self.path} has no array '{name}'; it has {', '.join(members)}.{hint}")
+                raise StageError(
+                    f"{self.path} has no array '{name}'; it has {', '.join(members)}.{hint}", "Correct dataset.inputs."
+                )
             member = members[name]
+            with archive.open(member) as file:
+                if _header(file)[2].hasobject:
+                    raise StageError(
+                        f"array '{name}' of {self.path} must hold numbers. Got Python objects, which could run code.",
+                        "Store it with one dtype of numbers; arrays of Python objects are not supported.",
+                    )
             if member.compress_type == zipfile.ZIP_STORED and member.file_size:
                 return _mapped(self.path, member)
             with archive.open(member) as file:
@@ -61,8 +70,6 @@ def _mapped(path: Path, member: zipfile.ZipInfo) -> Array:
         file.seek(name_length + extra_length, 1)
         shape, fortran_order, dtype = _header(file)
         offset = file.tell()
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects")
     end = offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     if 0 in shape or not shape:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
@@ -92,7 +99,10 @@ def _part(archive: _Archive, split: str, inputs: dict[str, str], labels: dict[st
     found = {name: archive.array(array) for name, array in inputs.items()}
     for name, values in found.items():
         if values.ndim == 0:
-            raise StageError(f"{archive.path}: array '{inputs[name]}' must have one sample a row. Got a single value.")
+            raise StageError(
+                f"{archive.path}: array '{inputs[name]}' must have one sample a row. Got a single value.",
+                "Correct dataset.inputs.",
+            )
     classes = {
         name: as_labels(archive.array(array), f"{archive.path}: labels '{array}'") for name, array in labels.items()
     }
@@ -126,7 +136,10 @@ def read(spec: Npz, seed: int) -> Table:
 def _joined(parts: list[_Part], name: str, path: Path) -> Array | Joined:
     for part in parts:
         if part.inputs.keys() != parts[0].inputs.keys():
-            raise StageError(f"{path}: all splits must name the same inputs. Got others for split '{part.split}'.")
+            raise StageError(
+                f"{path}: all splits must name the same inputs. Got others for split '{part.split}'.",
+                "Correct dataset.splits.",
+            )
     return parts[0].inputs[name] if len(parts) == 1 else Joined([part.inputs[name] for part in parts])
 
 
@@ -139,7 +152,10 @@ def _labels(parts: list[_Part], path: Path) -> dict[str, Array]:
         for name in first.keys() | part.labels.keys():
             shapes = [labels[name].shape[1:] if name in labels else None for labels in (first, part.labels)]
             if shapes[0] != shapes[1]:
-                raise StageError(f"{path}: labels '{name}' must have one shape in all splits. Got {shapes}.")
+                raise StageError(
+                    f"{path}: labels '{name}' must have one shape in all splits. Got {shapes}.",
+                    "Correct the label arrays in dataset.splits.",
+                )
     return {
         name: np.concatenate(
             [

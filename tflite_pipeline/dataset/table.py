@@ -62,14 +62,16 @@ def as_labels(values: Any, what: str) -> Array:
     try:
         labels = np.asarray(values)
     except ValueError as error:
-        raise StageError(f"{what} must be an array of numbers. Got rows of different shapes ({error}).") from error
+        raise StageError(
+            f"{what} must be an array of numbers. Got rows of different shapes.", "Give every sample the same labels."
+        ) from error
     if labels.dtype.kind not in "biuf":
         raise StageError(
             f"{what} must be numbers. Got dtype {labels.dtype}.",
             "Number the classes 0, 1, 2, … and give the names as dataset.classes.",
         )
     if labels.ndim == 0:
-        raise StageError(f"{what} must have one entry a sample. Got the single value {labels}.")
+        raise StageError(f"{what} must have one entry a sample. Got the single value {labels}.", "Name another array.")
     if labels.dtype.kind == "b":
         labels = labels.astype(np.int64)
     return labels[:, 0] if labels.dtype.kind in "iu" and labels.ndim == 2 and labels.shape[1] == 1 else labels
@@ -83,10 +85,13 @@ def check_lengths(lengths: dict[str, int], where: str) -> int:
     """
     if len(set(lengths.values())) != 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise StageError(f"{where}: inputs and labels must have the same number of samples. Got: {told or 'none'}.")
+        raise StageError(
+            f"{where}: inputs and labels must have the same number of samples. Got: {told or 'none'}.",
+            "Give every sample one row in each of them.",
+        )
     count = next(iter(lengths.values()))
     if count == 0:
-        raise StageError(f"{where}: must hold at least one sample. Got none.")
+        raise StageError(f"{where}: must hold at least one sample. Got none.", "Correct the dataset section.")
     return count
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.artifacts import Generation, KerasModel
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.model.spec import Application, Factory, KerasFile, SavedModel
+from tflite_pipeline.runtime.user_code import source_file
 
 
 def identify(
@@ -31,8 +31,11 @@ def identify(
     return KerasModel(spec.source, spec.model_dump(mode="json"), generation, digest, seed)
 
 
-def model_files(spec: Any) -> list[Path]:
-    """List the files that decide the model, in a fixed order."""
+def model_files(spec: Any, code_folders: Sequence[Path] = ()) -> list[Path]:
+    """List the files that decide the model, in a fixed order; of a factory its module, looked for in `code_folders`."""
+    if isinstance(spec, Factory):
+        source = source_file("model.function", spec.function, code_folders)
+        return [source] if source else []
     if isinstance(spec, SavedModel):
         return sorted(path for path in spec.path.rglob("*") if path.is_file())
     if isinstance(spec, Application):
@@ -41,10 +44,11 @@ def model_files(spec: Any) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
-def libraries(generation: Generation) -> dict[str, str]:
-    """Give the versions of what builds and exports a model of this generation."""
-    names = ("tensorflow", "tf_keras" if generation == 2 else "keras")
-    return {name: importlib.metadata.version(name) for name in names}
+def likely_generation(spec: Any) -> Generation:
+    """Guess the generation by the file's name, so that its worker can start before the file is read."""
+    if isinstance(spec, Factory):
+        return spec.keras
+    return 2 if isinstance(spec, KerasFile) and spec.path.suffix != ".keras" else 3
 
 
 def read_keras_file(path: Path) -> tuple[str, dict[str, Any]]:
@@ -58,8 +62,8 @@ def _read_zip(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-            metadata = json.loads(archive.read("metadata.json"))
-            config = json.loads(archive.read("config.json"))
+            metadata = _object(archive.read("metadata.json"))
+            config = _object(archive.read("config.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     if damaged:
@@ -80,8 +84,17 @@ def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
             f"'{path.name}' holds weights but no model.",
             "Save the whole model (model.save), or use source: application or factory with these weights.",
         )
-    text = config.decode() if isinstance(config, bytes) else str(config)
-    return version.decode() if isinstance(version, bytes) else str(version), json.loads(text)
+    try:
+        return version.decode() if isinstance(version, bytes) else str(version), _object(config)
+    except ValueError as error:
+        raise _damaged(path, f"its model_config: {error}") from None
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a JSON object, got {type(value).__name__}")
+    return value
 
 
 def _damaged(path: Path, cause: str) -> StageError:

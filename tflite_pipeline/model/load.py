@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import contextlib
+import inspect
+import re
+import socket
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.artifacts import KerasModel
 from tflite_pipeline.errors import StageError, did_you_mean
+from tflite_pipeline.runtime import user_code
 from tflite_pipeline.runtime.tensorflow import keras, seed_everything
+
+NETWORK_SECONDS = 20.0
+LONGEST = 240
+"""Characters of a library's message that are shown; the whole is in the log."""
+OWN_KEYS = ("weights", "input_shape", "classes")
+FOREIGN_NAME = re.compile(r"(?:Could not locate (?:class|function)|Unknown [\w ]+?):? '([^']+)'")
 
 
 def open_model(model: KerasModel) -> Any:
@@ -22,14 +33,11 @@ def open_model(model: KerasModel) -> Any:
         live = OPENERS[model.source](keras(model.generation), model.spec)
     except StageError:
         raise
-    except Exception as error:
+    except Exception as error:  # Keras raises whatever fits the file
+        traceback.print_exc()
         raise _explained(model, error) from error
     if not isinstance(live, keras(model.generation).Model):
-        got = f"{type(live).__module__}.{type(live).__name__}"
-        raise StageError(
-            f"the factory must return a Keras {model.generation} model. Got {got}.",
-            "Set model.keras to the generation that the function uses: 3 for keras, 2 for tf_keras.",
-        )
+        raise _no_model(model, live)
     if model.weights:
         live.load_weights(model.weights)
     return live
@@ -42,29 +50,65 @@ def _open_keras_file(library: Any, spec: dict[str, Any]) -> Any:
 
 def _build_application(library: Any, spec: dict[str, Any]) -> Any:
     build = getattr(library.applications, spec["name"])
+    _check_arguments(spec["name"], build, spec["arguments"])
     weights = spec["weights"]
     shape = {} if spec["input_shape"] is None else {"input_shape": tuple(spec["input_shape"])}
     known = "imagenet" if weights == "imagenet" else None
-    live = build(weights=known, classes=spec["classes"], **shape, **spec["arguments"])
+    with _patience(NETWORK_SECONDS):
+        live = build(weights=known, classes=spec["classes"], **shape, **spec["arguments"])
     if weights not in (None, "imagenet"):
-        live.load_weights(weights)
+        _load_weights(live, spec["name"], Path(weights))
     return live
 
 
-def _call_factory(_library: Any, spec: dict[str, Any]) -> Any:
-    module_name, function_name = spec["function"].split(":")
+def _check_arguments(name: str, build: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    known = [key for key in inspect.signature(build).parameters if key not in OWN_KEYS]
+    for key in arguments:
+        if key in OWN_KEYS:
+            raise StageError(f"model.arguments must leave {key} to the key of its own.", f"Set model.{key}.")
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise StageError(
+                f"model.arguments must be arguments of {name}: {', '.join(known)}. Got '{key}'.{hint}",
+                "Correct model.arguments.",
+            )
+
+
+@contextlib.contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Let no connection that Keras opens stay silent for longer; its own downloads would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _load_weights(live: Any, name: str, path: Path) -> None:
+    try:
+        live.load_weights(path)
+    except OSError as error:
+        raise StageError(f"'{path}' is no weights file: {_short(error)}", "Give a .weights.h5 or .h5 file.") from error
+    except Exception as error:  # Keras raises whatever fits the difference
         raise StageError(
-            f"cannot import '{module_name}' of model.function ({error}).",
-            "Put the module beside the recipe, or install its package into the environment.",
-        ) from None
-    function = getattr(module, function_name, None)
-    if function is None:
-        hint = did_you_mean(function_name, dir(module))
-        raise StageError(f"'{module_name}' has no function '{function_name}'.{hint}", "Correct model.function.")
-    return function(**spec["arguments"])
+            f"the weights '{path}' do not fit {name}: {_short(error)}",
+            "Set model.input_shape, model.classes and model.arguments to those that the weights were saved with.",
+        ) from error
+
+
+def _call_factory(_library: Any, spec: dict[str, Any]) -> Any:
+    return user_code.call("model.function", spec["function"], spec["arguments"])
+
+
+def _no_model(model: KerasModel, live: Any) -> StageError:
+    got = type(live)
+    packages = {base.__module__.split(".")[0]: base for base in got.__mro__}
+    other = 3 if "keras" in packages else 2 if "tf_keras" in packages else None
+    what = f"the factory must return a Keras {model.generation} model. Got {got.__module__}.{got.__name__}"
+    if other is None or other == model.generation:
+        return StageError(f"{what}.", "Let the function return a keras.Model; a missing return gives NoneType.")
+    return StageError(f"{what}, of Keras {other}.", f"Set model.keras: {other}.")
 
 
 OPENERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
@@ -75,17 +119,30 @@ OPENERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 
 
 def _explained(model: KerasModel, error: Exception) -> StageError:
-    text = " ".join(str(error).split())[:400]
-    name = Path(str(model.spec.get("path", model.spec.get("name", model.spec.get("function"))))).name
-    what = f"Keras {model.generation} cannot open '{name}': {type(error).__name__}: {text}"
-    if "URL fetch failure" in text:
+    text = str(error)
+    if "URL fetch failure" in text or isinstance(error, TimeoutError | ConnectionError):
         return StageError(
-            what,
-            "Keras fetches ImageNet weights from the network on first use. "
+            f"Keras cannot fetch the ImageNet weights of {model.spec['name']}: {_short(error)}",
+            "Keras fetches them from the network on first use. "
             "Without a network, fetch the weights file elsewhere and set model.weights to its path.",
         )
-    if "Unknown layer" in text or "Could not locate class" in text or "Could not deserialize" in text:
+    if model.source == "application":
         return StageError(
-            what, "The file uses a layer of its own code: use source: factory with a function that builds it."
+            f"Keras {model.generation} cannot build {model.spec['name']}: {_short(error)}",
+            "Correct model.input_shape, model.classes or model.arguments.",
         )
-    return StageError(what, "Check the file, or the arguments of the model section.")
+    path = Path(model.spec["path"])
+    if names := sorted(set(FOREIGN_NAME.findall(text))):
+        return StageError(
+            f"'{path.name}' uses {', '.join(names)}, which Keras {model.generation} does not have.",
+            "Write a function that imports that code and returns the loaded model, and name it: model.source: factory.",
+        )
+    return StageError(
+        f"Keras {model.generation} cannot open '{path.name}': {_short(error)}",
+        "Copy the file again or save the model anew; or build it by a function of yours: model.source: factory.",
+    )
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= LONGEST else text[: LONGEST - 1] + '…'}"

@@ -16,5 +16,14 @@ def write_page(path: Path, report: dict[str, Any]) -> None:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(bytes=bytes_text, metric=metric_text, ms=milliseconds)
-    environment.globals.update(interval=interval_text, change=change_text)
+    environment.globals.update(interval=interval_text, change=change_text, square=_square)
     path.write_text(environment.get_template("page.html").render(report=report))
+
+
+def _square(table: dict[str, Any], side: str) -> list[list[int]]:
+    """Spread the rows of a confusion table over a square: true class by predicted class."""
+    size = len(table["classes"])
+    counts = [[0] * size for _ in range(size)]
+    for true, taken, count in table[side]:
+        counts[true][taken] = count
+    return counts

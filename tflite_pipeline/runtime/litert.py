@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -250,6 +251,7 @@ def _load_error(path: Path, error: Exception) -> StageError:
     if isinstance(error, OSError) or _is_damaged(error):
         reason = "does not exist" if not path.exists() else "is damaged, cut short or no .tflite file"
         return StageError(f"'{path}' {reason} ({cause}).", "Make the file again, or copy it anew.")
+    cause = re.sub(r"Make sure you apply/link.*?ops_select", "", cause)
     remedy = next((remedy for fits, remedy in _REMEDIES if fits(cause)), "Check the file with the tool that made it.")
     return StageError(f"LiteRT cannot run '{path}': {cause}", remedy)
 

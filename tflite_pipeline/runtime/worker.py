@@ -11,6 +11,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -19,32 +20,47 @@ import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from tflite_pipeline.errors import PipelineError, StageError
 from tflite_pipeline.runtime import progress
+from tflite_pipeline.runtime.disk import disk_errors_told
 
 T = TypeVar("T")
 Kind = Literal["plain", "keras2", "keras3"]
 
 LOG_LINES = 12
+CHATTER = re.compile(r"[IW]\d{4} \d\d|WARNING: All log messages before absl|To enable the following|E0000 .*cuda")
+"""What TensorFlow prints whenever it starts, perhaps in another child that writes to the same log."""
 PROGRESS_SECONDS = 0.1
+LESS_MEMORY = "Use fewer samples or a smaller batch."
+_CAUSES = {
+    -signal.SIGKILL: f"The system may have run out of memory. {LESS_MEMORY}",
+    -signal.SIGBUS: "The disk may be full, or a file was cut short while it was read: free some disk, and run again.",
+}
 
 
 class Workers:
-    """At most one child of each kind, started when it is first wanted and kept for later jobs."""
+    """At most one child of each kind, started when it is first wanted and kept for later jobs.
 
-    def __init__(self, log: Path, code_folders: Sequence[Path] = (), sink: progress.Sink | None = None) -> None:
-        """Send the children's output to `log`, put `code_folders` on their `sys.path`, and progress to `sink`."""
+    Threads may share it: children of different kinds work at the same time, one child does one job after the other.
+    """
+
+    def __init__(self, log: Path, code_folders: Sequence[Path] = ()) -> None:
+        """Send the children's output to `log`, and put `code_folders` on their `sys.path`."""
         self._log = log
         self._code_folders = [str(folder) for folder in code_folders]
-        self._sink = sink
         self._children: dict[Kind, tuple[multiprocessing.process.BaseProcess, Connection]] = {}
+        self._starting = threading.Lock()
+        self._working: dict[Kind, threading.Lock] = {kind: threading.Lock() for kind in get_args(Kind)}
 
     def start(self, kind: Kind) -> None:
         """Start the child, which imports its libraries while the caller goes on."""
-        if kind in self._children:
-            return
+        with self._starting:
+            if kind not in self._children:
+                self._children[kind] = self._spawn(kind)
+
+    def _spawn(self, kind: Kind) -> tuple[multiprocessing.process.BaseProcess, Connection]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         child = context.Process(
@@ -55,17 +71,24 @@ class Workers:
         )
         child.start()
         theirs.close()
-        self._children[kind] = child, ours
+        return child, ours
 
-    def run(self, kind: Kind, function: Callable[..., T], *args: Any) -> T:
-        """Call `function(*args)` in the child and give its result.
+    def run(self, kind: Kind, function: Callable[..., T], *args: Any, sink: progress.Sink | None = None) -> T:
+        """Call `function(*args)` in the child and give its result; progress goes to `sink`.
 
         Raises the PipelineError that the function raised; StageError where it raised anything else or the child died.
         """
+        with self._working[kind]:
+            return self._run(kind, function, args, sink)
+
+    def _run(self, kind: Kind, function: Callable[..., T], args: tuple[Any, ...], sink: progress.Sink | None) -> T:
         self.start(kind)
         child, connection = self._children[kind]
         log_start = self._log.stat().st_size if self._log.exists() else 0
-        connection.send((function, args))
+        try:
+            connection.send((function, args))
+        except (BrokenPipeError, ConnectionResetError):  # it died while it had nothing to do
+            raise self._died(kind, 0) from None
         while True:
             wait([connection, child.sentinel])
             try:
@@ -73,8 +96,8 @@ class Workers:
             except (EOFError, ConnectionResetError):
                 raise self._died(kind, log_start) from None
             if message == "progress":
-                if self._sink:
-                    self._sink(*value)
+                if sink:
+                    sink(*value)
             elif message == "failed":
                 raise value
             else:
@@ -83,10 +106,10 @@ class Workers:
 
     def close(self) -> None:
         """End all children at once; what they were doing is lost."""
-        for child, connection in self._children.values():
-            connection.close()
+        for child, connection in list(self._children.values()):
             child.kill()
             child.join()
+            connection.close()
         self._children.clear()
 
     def __enter__(self) -> Workers:
@@ -98,16 +121,14 @@ class Workers:
         self.close()
 
     def _died(self, kind: Kind, log_start: int) -> StageError:
-        child, connection = self._children.pop(kind)
-        connection.close()
+        child, connection = self._children[kind]
+        self._children.pop(kind, None)
         child.join()
+        connection.close()
         code = child.exitcode or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        remedy = (
-            "The system may have run out of memory: use fewer samples or a smaller batch."
-            if code == -signal.SIGKILL
-            else "The library that crashed printed the lines above; the whole output is in the log."
-        )
+        usual = f"The library that crashed printed the last lines; the whole output is in {self._log}."
+        remedy = _CAUSES.get(code, usual)
         return StageError(f"the process that did the work {how}.", remedy, log=_tail(self._log, log_start))
 
 
@@ -117,8 +138,8 @@ def _tail(log: Path, start: int) -> str:
         text = file.read().decode(errors="replace")
     # The Python stack that faulthandler adds says where in our code it was; what the library said comes before it.
     text = text.split("Fatal Python error")[0]
-    lines = text.splitlines()
-    return "\n".join([line for line in lines if line.strip()][-LOG_LINES:])
+    lines = [line for line in text.splitlines() if line.strip() and not CHATTER.match(line)]
+    return "\n".join(lines[-LOG_LINES:])
 
 
 def _serve(connection: Connection, kind: Kind, log: Path, code_folders: list[str]) -> None:
@@ -130,7 +151,7 @@ def _serve(connection: Connection, kind: Kind, log: Path, code_folders: list[str
             function, args = connection.recv()
         except EOFError:
             return
-        connection.send(_answer(function, args))
+        connection.send(_answer(function, args, log))
 
 
 def _settle(kind: Kind, log: Path, code_folders: list[str]) -> None:
@@ -170,16 +191,21 @@ def _throttled(connection: Connection) -> progress.Sink:
     return send
 
 
-def _answer(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, Any]:
+def _answer(function: Callable[..., Any], args: tuple[Any, ...], log: Path) -> tuple[str, Any]:
     try:
-        value = ("done", function(*args))
+        with disk_errors_told():
+            value = ("done", function(*args))
         pickle.dumps(value)
         return value
     except PipelineError as error:
         return ("failed", error)
+    except SystemExit as error:
+        return ("failed", StageError(f"the code called sys.exit({error.code!r}).", "Let it return, or raise an error."))
+    except MemoryError as error:
+        return ("failed", StageError(f"the memory is used up. {error}".rstrip(), LESS_MEMORY))
     except Exception as error:
         traceback.print_exc()
-        return ("failed", StageError(_first_line(error), "The traceback is in the log."))
+        return ("failed", StageError(_first_line(error), f"The traceback is in {log}."))
 
 
 def _first_line(error: Exception) -> str:

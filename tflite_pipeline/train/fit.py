@@ -14,9 +14,11 @@ import numpy as np
 
 from tflite_pipeline.artifacts import KerasModel, Samples, TrainedModel
 from tflite_pipeline.errors import StageError
+from tflite_pipeline.model.border import input_shapes, static_shapes
 from tflite_pipeline.model.load import open_model
 from tflite_pipeline.runtime.progress import advance
 from tflite_pipeline.runtime.tensorflow import generation_here, keras, tensorflow
+from tflite_pipeline.train.labels import check_labels
 from tflite_pipeline.train.spec import Fit
 
 CLASSIFICATION = ("sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy")
@@ -30,6 +32,8 @@ def fit(spec: Fit, model: KerasModel, samples: Samples, out: Path) -> TrainedMod
     """
     live = open_model(model)
     data = _Data.of(samples, spec, model.seed)
+    static_shapes(input_shapes(live), "dynamic", samples)
+    check_labels(live, spec.loss, data.labels, samples.rows)
     _compile(live, keras(model.generation), spec, data.steps(spec.batch))
     checkpoints = _Checkpoints(out, live)
     history = checkpoints.restore()

@@ -122,13 +122,17 @@ def predicted_classes(scores: Array) -> Array:
 
 
 def confusion(labels: Array, predicted: Array, classes: int) -> tuple[list[list[int]], list[float | None]]:
-    """Count true class (row) against predicted class (column), and give each class's recall, None without samples."""
-    from sklearn.metrics import confusion_matrix
+    """Count true class against predicted class, and give each class's recall, None without samples.
 
-    counts = confusion_matrix(labels, predicted, labels=range(max(classes, 2)))
+    The counts are rows `[true, predicted, count]` of the pairs that occur: with 1000 classes nearly none does.
+    """
+    # scikit-learn's function of this name gives the same; importing it would take longer than all the rest.
+    size = max(classes, 2)
+    counts = np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size)
     totals = counts.sum(axis=1)
     recall = [float(hit / total) if total else None for hit, total in zip(counts.diagonal(), totals, strict=True)]
-    return counts.tolist(), recall
+    pairs = np.argwhere(counts)
+    return [[int(true), int(taken), int(counts[true, taken])] for true, taken in pairs], recall
 
 
 def _rank(scores: Array, labels: Array) -> Array:

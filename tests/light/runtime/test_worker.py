@@ -57,6 +57,22 @@ def test_kill_from_outside_is_told_as_lack_of_memory(tmp_path: Path) -> None:
     assert "memory" in caught.value.remedy
 
 
+def test_death_while_idle_is_told_by_the_next_job(tmp_path: Path) -> None:
+    with Workers(tmp_path / "log.txt") as workers:
+        os.kill(workers.run("plain", os.getpid), signal.SIGKILL)
+        time.sleep(0.2)
+        with pytest.raises(StageError, match="SIGKILL"):
+            workers.run("plain", int, "7")
+        assert workers.run("plain", int, "7") == 7
+
+
+def test_full_disk_is_told_without_a_traceback(tmp_path: Path) -> None:
+    with Workers(tmp_path / "log.txt") as workers, pytest.raises(StageError, match="No space left on device") as caught:
+        workers.run("plain", Path("/dev/full").write_text, "x")
+    assert "Free some disk" in caught.value.remedy
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
 def test_output_of_the_child_goes_to_the_log_only(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Workers(tmp_path / "log.txt") as workers:
         workers.run("plain", os.system, "echo out; echo err >&2")
@@ -66,8 +82,8 @@ def test_output_of_the_child_goes_to_the_log_only(tmp_path: Path, capfd: pytest.
 
 def test_progress_reaches_the_sink_with_the_last_step(tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
-    with Workers(tmp_path / "log.txt", sink=lambda *step: seen.append(step)) as workers:
-        workers.run("plain", progress.advance, 3, 3, "counting")
+    with Workers(tmp_path / "log.txt") as workers:
+        workers.run("plain", progress.advance, 3, 3, "counting", sink=lambda *step: seen.append(step))
     assert seen == [(3, 3, "counting")]
 
 

