@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from tflite_pipeline import __version__
 from tflite_pipeline.artifacts import (
@@ -34,7 +32,6 @@ from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.dataset.load import source_digest
 from tflite_pipeline.dataset.prepare import prepare
 from tflite_pipeline.dataset.probe import take_probe
-from tflite_pipeline.errors import StageError
 from tflite_pipeline.handoff.bundle import bundle
 from tflite_pipeline.model.identify import identify, likely_generation, model_files
 from tflite_pipeline.model.spec import KerasFile, TfliteFile
@@ -45,8 +42,8 @@ from tflite_pipeline.report.page import write_page
 from tflite_pipeline.runtime.disk import disk_errors_told
 from tflite_pipeline.runtime.tensorflow import worker_kind
 from tflite_pipeline.runtime.worker import Kind, Workers
-from tflite_pipeline.spec import Section
-from tflite_pipeline.store import Entry, Store, code_digest
+from tflite_pipeline.stage import Observer, Runner, told_by
+from tflite_pipeline.store import Entry, Store
 from tflite_pipeline.targets.litert import check_targets
 from tflite_pipeline.train.fit import fit
 from tflite_pipeline.validate.compare import compare
@@ -54,50 +51,10 @@ from tflite_pipeline.validate.gates import judge, verdict
 from tflite_pipeline.validate.interpreter import predict
 from tflite_pipeline.validate.spec import Gates
 
-T = TypeVar("T")
 Role = str
 
-SHARED_CODE = ("artifacts", "runtime")
-TENSORFLOW = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
+HOST = platform.node()
 CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-LITERT = ("ai-edge-litert", "numpy", "scipy", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What decides a stage's result beside its arguments: the project's code and the libraries."""
-
-    code: tuple[str, ...]
-    libraries: tuple[str, ...]
-    resumable: bool = False
-
-
-STAGES: dict[str, Stage] = {
-    "model": Stage(("model",), ("h5py",)),
-    "dataset": Stage(("dataset",), ("numpy", "pillow", "scikit-learn")),
-    "probe": Stage(("dataset",), ("numpy",)),
-    "train": Stage(("model", "train"), TENSORFLOW, resumable=True),
-    "export": Stage(("model", "convert"), TENSORFLOW),
-    "quantize": Stage(("convert",), TENSORFLOW),
-    "predict": Stage(("validate",), LITERT),
-    "compare": Stage(("validate",), LITERT),
-    "profile": Stage(("profile",), LITERT),
-    "targets": Stage(("targets",), LITERT),
-    "handoff": Stage(("handoff",), LITERT),
-}
-
-
-class Observer(Protocol):
-    """Who watches a run; two stages may run at a time, each tells from a thread of its own."""
-
-    def begin(self, stage: str) -> None:
-        """Note that a stage starts."""
-
-    def progress(self, stage: str, done: int, total: int, what: str) -> None:
-        """Note how far a running stage is."""
-
-    def end(self, stage: str, seconds: float, cached: bool) -> None:
-        """Note that a stage is done, or that its result was found."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +87,9 @@ def run(loaded: LoadedRecipe, options: Options, observer: Observer) -> Result:
         log.write_text("")
         store = Store(options.out / ".cache", options.force)
         with Workers(log, code_folders) as workers:
-            background = ThreadPoolExecutor(1)
+            background, runner = ThreadPoolExecutor(1), Runner(store, workers, observer)
             try:
-                return _Course(loaded, options, store, workers, observer, code_folders, background).run(log)
+                return _Course(loaded, options, runner, code_folders, background).run(log)
             finally:
                 background.shutdown(wait=False, cancel_futures=True)  # its job ends with the workers
 
@@ -143,21 +100,16 @@ class _Course:
 
     loaded: LoadedRecipe
     options: Options
-    store: Store
-    workers: Workers
-    observer: Observer
+    runner: Runner
     code_folders: tuple[Path, ...]
     background: ThreadPoolExecutor
-    seconds: dict[str, float] = field(default_factory=dict)
-    cached: list[str] = field(default_factory=list)
-    keras: Kind = "plain"
 
     def run(self, log: Path) -> Result:
         recipe = self.loaded.recipe
         model = self._model()
         evaluation = self._samples("evaluation", ()) if recipe.dataset else None
         calibration = self._calibration(evaluation)  # data that is not sound shows before anything slow
-        trained = self._train(model) if model and recipe.training else None
+        trained = self._train(model, evaluation) if model and recipe.training else None
         reference = self._reference(model, trained, evaluation)
         # The converter works on one core, so the others can run the reference meanwhile.
         predicting = self.background.submit(self._predict, "reference", reference, evaluation, max(1, CORES - 1))
@@ -168,7 +120,7 @@ class _Course:
             "reference": self._profile("reference", reference).artifact,
             "quantized": self._profile("quantized", quantized).artifact,
         }
-        targets = self._stage("targets", TargetChecks, check_targets, recipe.targets, _file(quantized))
+        targets = self.runner.run("targets", TargetChecks, check_targets, recipe.targets, _file(quantized), also=HOST)
         gates = judge(
             recipe.validation.gates,
             compared.artifact,
@@ -178,7 +130,7 @@ class _Course:
             targets=targets.artifact.checks,
         )
         bundle = self._bundle(quantized, evaluation) if verdict(gates) == "passed" else None
-        samples = {"training": None, "calibration": calibration, "evaluation": evaluation}
+        samples = {"calibration": calibration, "evaluation": evaluation}
         facts = Facts(
             recipe={"name": recipe.name, "sha256": self.loaded.sha256, "path": str(self.loaded.path)},
             verdict=verdict(gates),
@@ -190,13 +142,12 @@ class _Course:
             samples={role: entry.artifact if entry else None for role, entry in samples.items()},
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
-            seconds=self.seconds,
-            cached=self.cached,
+            seconds=self.runner.seconds,
+            cached=self.runner.cached,
             versions=_versions(),
         )
-        handed = [entry.artifact.file for entry in [trained] if entry] + [
-            entry.artifact.path for entry in [bundle] if entry
-        ]
+        handed = [trained.artifact.file] if trained else []
+        handed += [bundle.artifact.path] if bundle else []
         return self._publish(build_report(facts), quantized.artifact.path, handed, log)
 
     def _model(self) -> Entry[KerasModel] | None:
@@ -206,51 +157,55 @@ class _Course:
             if spec.original is None:
                 return None
             spec = KerasFile(source="keras_file", path=spec.original)
-        with _told_by("model"):
+        with told_by("model"):
             digest = self._digest(model_files(spec, self.code_folders))
-        self.keras = worker_kind(likely_generation(spec))
+        self.runner.keras = worker_kind(likely_generation(spec))
         args = (spec, self.loaded.recipe.seed, digest, self.options.allow_code)
-        entry = self._stage("model", KerasModel, identify, *args)
-        self.keras = worker_kind(entry.artifact.generation)
+        entry = self.runner.run("model", KerasModel, identify, *args)
+        self.runner.keras = worker_kind(entry.artifact.generation)
         return entry
 
     def _samples(self, role: Role, taken: tuple[str, ...]) -> Entry[Samples]:
         spec, label = _only(self.loaded.recipe.dataset, role), f"dataset {role}"
-        with _told_by(label):
+        with told_by(label):
             digest = source_digest(spec, self.code_folders)
         args = (spec, role, self.loaded.recipe.seed, taken)
-        return self._stage("dataset", Samples, prepare, *args, label=label, also=digest)
+        return self.runner.run("dataset", Samples, prepare, *args, label=label, also=digest)
 
-    def _train(self, model: Entry[KerasModel]) -> Entry[TrainedModel]:
-        samples = self._samples("training", ())
-        return self._stage("train", TrainedModel, fit, self.loaded.recipe.training, model, samples, worker=self.keras)
+    def _train(self, model: Entry[KerasModel], evaluation: Entry[Samples] | None) -> Entry[TrainedModel]:
+        samples = self._samples("training", _digests(evaluation))
+        return self.runner.run(
+            "train", TrainedModel, fit, self.loaded.recipe.training, model, samples, worker=self.runner.keras
+        )
 
     def _reference(
         self, model: Entry[KerasModel] | None, trained: Entry[TrainedModel] | None, evaluation: Entry[Samples] | None
     ) -> Entry[Reference]:
         recipe = self.loaded.recipe
-        probe = self._stage("probe", Samples, take_probe, evaluation, PROBE_SAMPLES) if evaluation else None
+        probe = self.runner.run("probe", Samples, take_probe, evaluation, PROBE_SAMPLES) if evaluation else None
         if isinstance(recipe.model, TfliteFile):
             digest = self._digest(model_files(recipe.model))
-            worker: Kind = self.keras if model else "plain"
+            worker: Kind = self.runner.keras if model else "plain"
             path = recipe.model.path
-            return self._stage("export", Reference, adopt, path, model, probe, recipe.seed, worker=worker, also=digest)
+            return self.runner.run(
+                "export", Reference, adopt, path, model, probe, recipe.seed, worker=worker, also=digest
+            )
         source: Any = model
         if trained:
             source = Entry(trained.artifact.model, trained.digest, trained.seconds, trained.cached)
         batch = recipe.model.batch
-        return self._stage("export", Reference, export, source, batch, probe, recipe.seed, worker=self.keras)
+        return self.runner.run("export", Reference, export, source, batch, probe, recipe.seed, worker=self.runner.keras)
 
     def _calibration(self, evaluation: Entry[Samples] | None) -> Entry[Samples] | None:
         recipe = self.loaded.recipe
         if not SCHEMES[recipe.quantization.scheme].calibrated:
             return None
-        return self._samples("calibration", evaluation.artifact.digests if evaluation else ())
+        return self._samples("calibration", _digests(evaluation))
 
     def _quantize(self, reference: Entry[Reference], calibration: Entry[Samples] | None) -> Entry[QuantizedModel]:
         spec = self.loaded.recipe.quantization
-        worker: Kind = "plain" if spec.scheme == "float32" else self.keras
-        return self._stage("quantize", QuantizedModel, quantize, spec, reference, calibration, worker=worker)
+        worker: Kind = "plain" if spec.scheme == "float32" else self.runner.keras
+        return self.runner.run("quantize", QuantizedModel, quantize, spec, reference, calibration, worker=worker)
 
     def _predict(
         self,
@@ -262,7 +217,7 @@ class _Course:
         if evaluation is None:
             return None
         args = (_file(model), evaluation, threads)
-        return self._stage("predict", Predictions, predict, *args, label=f"predict {label}")
+        return self.runner.run("predict", Predictions, predict, *args, label=f"predict {label}")
 
     def _compare(
         self,
@@ -276,60 +231,23 @@ class _Course:
         asked = self.loaded.recipe.quantization
         both = predictions if evaluation else None
         args = (narrowed, asked.scheme, asked.io, reference, quantized, both, evaluation)
-        return self._stage("compare", Evaluation, compare, *args)
+        return self.runner.run("compare", Evaluation, compare, *args)
 
     def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:
         args = (_file(model), self.loaded.recipe.profile)
-        return self._stage("profile", Profile, measure, *args, label=f"profile {label}")
+        return self.runner.run("profile", Profile, measure, *args, label=f"profile {label}", also=HOST)
 
     def _digest(self, files: list[Path]) -> str:
-        return ",".join(self.store.file_digest(path) for path in files)
-
-    def _stage(
-        self,
-        name: str,
-        kind: type[T],
-        function: Callable[..., T],
-        *args: Any,
-        worker: Kind = "plain",
-        label: str = "",
-        also: Any = None,
-    ) -> Entry[T]:
-        """Find or make the result of `function(*args, out)`; entries among the arguments count by their digest.
-
-        `also` is what decides the result without being an argument.
-        """
-        stage, label = STAGES[name], label or name
-        key = {
-            "function": function.__qualname__,
-            "code": code_digest((*stage.code, *SHARED_CODE)),
-            "libraries": {library: importlib.metadata.version(library) for library in stage.libraries},
-            "arguments": [_identity(arg) for arg in args],
-            "also": also,
-        }
-        plain = [_unlabelled(arg) for arg in args]
-
-        def make(out: Path) -> T:
-            self.workers.start(self.keras)  # it loads TensorFlow while the stages that need none are at work
-            return self.workers.run(worker, function, *plain, out, sink=partial(self.observer.progress, label))
-
-        self.observer.begin(label)
-        with _told_by(label):
-            entry = self.store.get(name, key, kind, make, stage.resumable)
-        self.seconds[label] = entry.seconds
-        if entry.cached:
-            self.cached.append(label)
-        self.observer.end(label, entry.seconds, entry.cached)
-        return entry
+        return ",".join(self.runner.store.file_digest(path) for path in files)
 
     def _bundle(self, quantized: Entry[QuantizedModel], evaluation: Entry[Samples] | None) -> Entry[Bundle]:
         recipe = self.loaded.recipe
         steps = recipe.dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if recipe.dataset else {}
-        return self._stage("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
+        return self.runner.run("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
 
     def _publish(self, report: dict[str, Any], model: Path, handed: list[Path], log: Path) -> Result:
         """Fill a fresh folder beside the old result, then put it in its place."""
-        fresh = self.store.fresh_folder()
+        fresh = self.runner.store.fresh_folder()
         name = report["model"]["file"]
         shutil.copyfile(model, fresh / name)
         for path in (*handed, log):
@@ -338,7 +256,7 @@ class _Course:
         write_json(fresh / "report.json", report)
         write_page(fresh / "report.html", report)
         folder = self.options.out / self.loaded.recipe.name
-        self.store.replace(fresh, folder)
+        self.runner.store.replace(fresh, folder)
         return Result(folder, folder / name, report)
 
 
@@ -347,29 +265,9 @@ def _file(model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Path]:
     return Entry(model.artifact.path, model.artifact.sha256, 0.0, True)
 
 
-def _unlabelled(arg: Any) -> Any:
-    if isinstance(arg, tuple):
-        return tuple(map(_unlabelled, arg))
-    return arg.artifact if isinstance(arg, Entry) else arg
-
-
-@contextlib.contextmanager
-def _told_by(stage: str) -> Iterator[None]:
-    """Put the name of the stage into its errors, those of the disk too."""
-    try:
-        with disk_errors_told():
-            yield
-    except StageError as error:
-        error.stage = error.stage or stage
-        raise
-
-
-def _identity(arg: Any) -> Any:
-    if isinstance(arg, tuple):
-        return list(map(_identity, arg))
-    if isinstance(arg, Entry):
-        return arg.digest
-    return arg.model_dump(mode="json") if isinstance(arg, Section) else arg
+def _digests(evaluation: Entry[Samples] | None) -> tuple[str, ...]:
+    """Give the samples that neither training nor calibration may use."""
+    return evaluation.artifact.digests if evaluation else ()
 
 
 def _only(dataset: Any, role: Role) -> Any:

@@ -45,3 +45,12 @@ def digits_classifier():
             keras.layers.Dense(10, activation="softmax"),
         ]
     )
+
+
+def three_alike():
+    """Inputs of one shape whose order is neither that of the alphabet nor its reverse."""
+    import keras
+
+    inputs = [keras.Input((4,), name=name) for name in ("mango", "apple", "zebra")]
+    branches = [keras.layers.Dense(3, name=f"dense_{number}")(tensor) for number, tensor in enumerate(inputs)]
+    return keras.Model(inputs, keras.layers.Concatenate(name="joined")([branches[2], branches[0], branches[1]]))

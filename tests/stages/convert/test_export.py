@@ -78,3 +78,20 @@ def test_batch_is_what_the_recipe_says(workers, tmp_path):
         reference = workers.run("keras3", export, factory("two_outputs"), batch, None, 0, out)
         assert reference.inputs[0].shape[0] == found
         assert check_parity(reference, 1e-5)["passed"]
+
+
+def test_each_input_is_calibrated_on_its_own_samples(workers, tmp_path):
+    """A calibration that went by position instead of by name would swap the ranges without a word."""
+    noise = np.random.default_rng(0)
+    highest = {"mango": 1.0, "apple": 10.0, "zebra": 100.0}
+    arrays = {name: noise.uniform(0, high, (50, 4)).astype(np.float32) for name, high in highest.items()}
+    calibration = samples(tmp_path, **arrays)
+    (tmp_path / "e").mkdir()
+    (tmp_path / "q").mkdir()
+    reference = workers.run("keras3", export, factory("three_alike"), 1, calibration, 0, tmp_path / "e")
+    spec = Quantization(scheme="full_int8", io="int8")
+    model = workers.run("keras3", quantize, spec, reference, calibration, tmp_path / "q")
+    inputs, _ = litert.describe(model.path)
+    assert [info.name for info in inputs] == list(highest)
+    for info in inputs:
+        assert info.scale == pytest.approx(arrays[info.name].max() / 255, rel=1e-3)
