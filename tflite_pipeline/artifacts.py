@@ -27,7 +27,7 @@ class TensorInfo:
 class KerasModel:
     """Which model to open and how: `spec` is the model section, `weights` replaces its weights after training.
 
-    `digest` stands for everything that decides the weights and the graph.
+    `digest` stands for everything that decides the weights and the graph; `allow_code` lets the file bring code.
     """
 
     source: str
@@ -35,6 +35,7 @@ class KerasModel:
     generation: Generation
     digest: str
     seed: int
+    allow_code: bool = False
     weights: Path | None = None
 
 

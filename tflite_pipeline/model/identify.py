@@ -28,7 +28,7 @@ def identify(
         keras_version, config = read_keras_file(spec.path)
         generation = 2 if keras_version.startswith("2.") else 3
         _refuse_code(spec.path, config, allow_code)
-    return KerasModel(spec.source, spec.model_dump(mode="json"), generation, digest, seed)
+    return KerasModel(spec.source, spec.model_dump(mode="json"), generation, digest, seed, allow_code)
 
 
 def model_files(spec: Any, code_folders: Sequence[Path] = ()) -> list[Path]:
@@ -102,7 +102,7 @@ def _damaged(path: Path, cause: str) -> StageError:
 
 
 def _refuse_code(path: Path, config: dict[str, Any], allow_code: bool) -> None:
-    names = sorted({str(layer.get("config", {}).get("name", "?")) for layer in _lambda_layers(config)})
+    names = sorted({str(layer.get("config", {}).get("name", "a function")) for layer in _lambda_layers(config)})
     if names and not allow_code:
         raise StageError(
             f"'{path.name}' holds Python code in Lambda layers: {', '.join(names)}. Such code runs only when allowed.",
@@ -112,8 +112,9 @@ def _refuse_code(path: Path, config: dict[str, Any], allow_code: bool) -> None:
 
 def _lambda_layers(config: Any) -> Iterator[dict[str, Any]]:
     if isinstance(config, dict):
-        if config.get("class_name") == "Lambda":
+        if config.get("class_name") in ("Lambda", "__lambda__"):
             yield config
+            return
         for value in config.values():
             yield from _lambda_layers(value)
     elif isinstance(config, list):

@@ -30,7 +30,7 @@ def open_model(model: KerasModel) -> Any:
     """
     seed_everything(model.generation, model.seed)
     try:
-        live = OPENERS[model.source](keras(model.generation), model.spec)
+        live = OPENERS[model.source](keras(model.generation), model)
     except StageError:
         raise
     except Exception as error:  # Keras raises whatever fits the file
@@ -43,12 +43,12 @@ def open_model(model: KerasModel) -> Any:
     return live
 
 
-def _open_keras_file(library: Any, spec: dict[str, Any]) -> Any:
-    # Lambda layers were refused or allowed when the file was identified, so Keras need not ask again.
-    return library.models.load_model(spec["path"], compile=False, safe_mode=False)
+def _open_keras_file(library: Any, model: KerasModel) -> Any:
+    return library.models.load_model(model.spec["path"], compile=False, safe_mode=not model.allow_code)
 
 
-def _build_application(library: Any, spec: dict[str, Any]) -> Any:
+def _build_application(library: Any, model: KerasModel) -> Any:
+    spec = model.spec
     build = getattr(library.applications, spec["name"])
     _check_arguments(spec["name"], build, spec["arguments"])
     weights = spec["weights"]
@@ -97,8 +97,8 @@ def _load_weights(live: Any, name: str, path: Path) -> None:
         ) from error
 
 
-def _call_factory(_library: Any, spec: dict[str, Any]) -> Any:
-    return user_code.call("model.function", spec["function"], spec["arguments"])
+def _call_factory(_library: Any, model: KerasModel) -> Any:
+    return user_code.call("model.function", model.spec["function"], model.spec["arguments"])
 
 
 def _no_model(model: KerasModel, live: Any) -> StageError:
@@ -111,7 +111,7 @@ def _no_model(model: KerasModel, live: Any) -> StageError:
     return StageError(f"{what}, of Keras {other}.", f"Set model.keras: {other}.")
 
 
-OPENERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+OPENERS: dict[str, Callable[[Any, KerasModel], Any]] = {
     "keras_file": _open_keras_file,
     "application": _build_application,
     "factory": _call_factory,
