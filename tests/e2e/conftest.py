@@ -132,8 +132,8 @@ def assert_nothing_half_done() -> Callable[[Outcome], None]:
         assert "Traceback" not in outcome.told
         out = outcome.place.out
         assert not (out / "demo").is_dir() or not list((out / "demo").glob("*.tflite"))
-        for folder in out.glob(".cache/*/*/"):
-            if folder.suffix == ".resume":  # checkpoints of a training, which a later run may use
+        for folder in out.glob(".cache/*/*"):
+            if not folder.is_dir() or folder.suffix == ".resume":  # locks; checkpoints of a training
                 continue
             entry = json.loads((folder / "entry.json").read_text())
             assert {name: (folder / name).stat().st_size for name in entry["files"]} == entry["files"]

@@ -201,7 +201,9 @@ def case_training_batch_larger_than_the_samples(place: Any) -> Any:
 
 
 def case_training_without_labels(place: Any) -> Any:
-    (place.folder / "my_data.py").write_text("import numpy as np\ndef load(): return np.eye(40, 4) + np.arange(40)[:, None], None\n")
+    (place.folder / "my_data.py").write_text(
+        "import numpy as np\ndef load(): return np.eye(40, 4) + np.arange(40)[:, None], None\n"
+    )
     data = {"source": "factory", "function": "my_data:load"}
     return {**training(place), "dataset": data, "quantization": {"scheme": "float16"}, "run": ALLOWED}
 
