@@ -117,7 +117,7 @@ def case_factory_returns_the_newer_keras(place: Any) -> Any:
 
 
 def case_factory_raises(place: Any) -> Any:
-    return factory(place, "return keras.Sequential([keras.layers.Dense(-1)])")
+    return factory(place, "raise ValueError('units must be positive')")
 
 
 def case_factory_without_inputs(place: Any) -> Any:

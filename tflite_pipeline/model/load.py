@@ -13,6 +13,7 @@ from typing import Any
 
 from tflite_pipeline.artifacts import KerasModel
 from tflite_pipeline.errors import StageError, did_you_mean
+from tflite_pipeline.model.identify import read_keras_file
 from tflite_pipeline.runtime import user_code
 from tflite_pipeline.runtime.tensorflow import keras, seed_everything
 
@@ -137,10 +138,20 @@ def _explained(model: KerasModel, error: Exception) -> StageError:
             f"'{path.name}' uses {', '.join(names)}, which Keras {model.generation} does not have.",
             "Write a function that imports that code and returns the loaded model, and name it: model.source: factory.",
         )
+    saved_by, here = read_keras_file(path)[0], keras(model.generation).__version__
+    if _numbers(saved_by) > _numbers(here):
+        return StageError(
+            f"'{path.name}' was saved by Keras {saved_by}; this is Keras {here}, which cannot open it: {_short(error)}",
+            f"Use a Python that has Keras {saved_by} (3.11 or newer), or save the model by Keras {here}.",
+        )
     return StageError(
         f"Keras {model.generation} cannot open '{path.name}': {_short(error)}",
         "Copy the file again or save the model anew; or build it by a function of yours: model.source: factory.",
     )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def _short(error: Exception) -> str:
