@@ -100,7 +100,7 @@ def case_factory_function_not_found(place: Any) -> Any:
 
 
 def case_factory_with_an_unknown_argument(place: Any) -> Any:
-    return factory(place, "return None", model={"arguments": {"unit": 4}})
+    return factory(place, "return None", model={"arguments": {"colour": 4}})
 
 
 def case_factory_returns_nothing(place: Any) -> Any:
