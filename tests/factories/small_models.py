@@ -54,3 +54,16 @@ def three_alike():
     inputs = [keras.Input((4,), name=name) for name in ("mango", "apple", "zebra")]
     branches = [keras.layers.Dense(3, name=f"dense_{number}")(tensor) for number, tensor in enumerate(inputs)]
     return keras.Model(inputs, keras.layers.Concatenate(name="joined")([branches[2], branches[0], branches[1]]))
+
+
+def digits_classifier_keras2():
+    import tf_keras
+
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input((8, 8, 1)),
+            tf_keras.layers.Flatten(),
+            tf_keras.layers.Dense(32, activation="relu"),
+            tf_keras.layers.Dense(10, activation="softmax"),
+        ]
+    )

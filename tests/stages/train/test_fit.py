@@ -67,6 +67,22 @@ def workers_folder():
     return Path(__file__).parent.parent.parent / "factories"
 
 
+def test_keras2_model_trains_and_goes_on(workers, digits, tmp_path):
+    """Without dropout a resumed run ends with the very figures of one that was never killed."""
+    model = KerasModel("factory", {"function": "small_models:digits_classifier_keras2", "arguments": {}}, 2, "", 0)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = workers.run("keras2", fit, spec(epochs=12), model, digits, tmp_path / "whole")
+    with Workers(tmp_path / "log.txt", [workers_folder()]) as other:
+        pid = other.run("keras2", os.getpid)
+        threading.Thread(target=_kill_after_epoch, args=(tmp_path / "killed", pid, 3)).start()
+        with pytest.raises(StageError, match="SIGKILL"):
+            other.run("keras2", fit, spec(epochs=12), model, digits, tmp_path / "killed")
+    resumed = workers.run("keras2", fit, spec(epochs=12), model, digits, tmp_path / "killed")
+    assert resumed.file.name == "model.h5"
+    assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"], rel=1e-4)
+
+
 def _kill_after_epoch(folder, pid, epoch):
     while not list(folder.glob(f"epoch-{epoch:05}*")):
         time.sleep(0.01)
