@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,7 +78,8 @@ class Samples:
 class Reference:
     """The float `.tflite` that everything is compared with, the SavedModel it came from, and probe answers.
 
-    `probe` is an .npz with `input/<name>` and `output/<name>` as the original model computed them.
+    `probe` is an .npz with `input/<name>` and `output/<name>` as the original model computed them. `layers` are the
+    names of the Keras layers where there is a Keras model.
     """
 
     path: Path
@@ -88,17 +89,77 @@ class Reference:
     saved_model: Path | None
     probe: Path | None
     origin: str
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Smallest and largest value of every float activation of a reference, sample by sample.
+
+    `low` and `high` are .npy files, float32, [samples, tensors]; `tensors` are the columns' numbers in subgraph 0 of
+    the reference with that SHA-256, `names` their names there. `samples` is the digest of the samples, `count` their
+    number.
+    """
+
+    reference: str
+    samples: str
+    tensors: tuple[int, ...]
+    names: tuple[str, ...]
+    low: Path
+    high: Path
+    count: int
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """How the values of every activation of `Ranges` are spread between its smallest and largest one.
+
+    `counts` is an .npy file, int64, [tensors, bins]; `low` and `high` are the outer edges, one for each tensor.
+    """
+
+    reference: str
+    samples: str
+    counts: Path
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+Level = Literal["passed", "note", "warning"]
+Finding = tuple[Level, str]
+
+
+@dataclass(frozen=True)
+class Hygiene:
+    """What was found about the calibration samples and their ranges: `{rule, level, text}`, one for each rule.
+
+    Level `passed`: checked and found sound; `note`: worth knowing, or why a rule could not be checked; `warning`: the
+    ranges are likely to be worse than they could be.
+    """
+
+    findings: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who quantizes, and why it was chosen."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """A `.tflite` made under a scheme by an engine."""
+    """A `.tflite` made under a scheme by an engine.
+
+    `plan` gives, for a mixed file, the scheme of each op by the name of its first output tensor in the reference.
+    """
 
     path: Path
     sha256: str
     scheme: str
     io: str
-    engine: str
+    engine: Engine
+    plan: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,9 +181,11 @@ class Evaluation:
     confusion: by output `{classes, reference: rows, quantized: rows, recall: {reference: […], quantized: […]}}`,
     each row `[true class, predicted class, count]`.
     parity: `{checked, passed, difference, limit, samples, reason}`.
-    audit: `{passed, found, asked, io_found, io_asked, ops: {name: n}, dtypes: {dtype: n}, weights: {dtype: n},
-    activations: {dtype: n}, float_ops: [{op, index, subgraph, tensor}], quantize_ops, dequantize_ops, custom_ops,
-    findings: […]}`.
+    audit: `{passed, found, asked, io_found, io_asked, ops: {name: n}, quantize_ops, dequantize_ops, dtypes: {dtype: n},
+    activations: {dtype: n}, weights: {dtype: n}, granularity: {per_tensor | per_channel | block32: weights},
+    float_ops: [{op, index, subgraph, tensor, layer}], allowed_float_ops: likewise, custom_ops, plan, findings: […]}`;
+    `float_ops` has none of those that the recipe allows; `plan` is None where the file was not made by one, else
+    `{checked: n, not_checked: [tensor], mismatches: [{op, index, subgraph, tensor, planned, found}]}`.
     """
 
     metrics: dict[str, dict[str, Any]]

@@ -14,6 +14,7 @@ from tflite_pipeline.errors import LimitError, PipelineError, Problem, RecipeErr
 
 INTERRUPTED = 130
 USAGE = 2
+BUILD = "build"
 
 
 def main() -> None:
@@ -60,13 +61,29 @@ def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run recipes: train, convert, quantize, prove")
+    run.add_argument("recipes", nargs="+", metavar="RECIPE", help="path of a recipe")
     _add_recipe_arguments(run)
-    run.add_argument("--out", type=Path, default=Path("build"), help="folder of the results (default: build)")
-    run.add_argument("--force", action="store_true", help="make everything anew, whatever the cache holds")
+    _add_result_arguments(run)
     run.add_argument("--json", action="store_true", help="print the reports as JSON")
     run.set_defaults(command=_command_run)
 
+    sweep = commands.add_parser(
+        "sweep",
+        help="run a recipe under many schemes and settings, and compare",
+        description="Run a recipe under many schemes and settings; one table tells what came out. What variants have "
+        "in common is done once. The same command goes on after an interruption.",
+        epilog="exit codes: 0 all variants ran and at least one passed its gates, 1 none passed, 2 recipe or usage, "
+        "3 a variant ended in an error (the others are shown)",
+    )
+    sweep.add_argument("recipe", metavar="RECIPE", help="path of a recipe")
+    sweep.add_argument("--schemes", metavar="A,B,…", help="schemes to try (default: all that the recipe's data allow)")
+    _add_recipe_arguments(sweep, "override a value; each item of a list is tried, e.g. seed=[0,1]; [[a,b]] is one list")
+    _add_result_arguments(sweep)
+    sweep.add_argument("--json", action="store_true", help="print the table as JSON")
+    sweep.set_defaults(command=_command_sweep)
+
     check = commands.add_parser("check", help="tell all mistakes of recipes, without TensorFlow")
+    check.add_argument("recipes", nargs="+", metavar="RECIPE", help="path of a recipe")
     _add_recipe_arguments(check)
     check.add_argument("--json", action="store_true", help="print the mistakes as JSON")
     check.set_defaults(command=_command_check)
@@ -80,17 +97,14 @@ def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipes", nargs="+", metavar="RECIPE", help="path of a recipe")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a value, e.g. seed=1",
-    )
+def _add_recipe_arguments(parser: argparse.ArgumentParser, overriding: str = "override a value, e.g. seed=1") -> None:
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help=overriding)
     parser.add_argument("--allow-code", action="store_true", help="let recipes and models run Python code of their own")
+
+
+def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path(BUILD), help=f"folder of the results (default: {BUILD})")
+    parser.add_argument("--force", action="store_true", help="make everything anew, whatever the cache holds")
 
 
 def _command_run(arguments: argparse.Namespace) -> int:
@@ -104,7 +118,8 @@ def _command_run(arguments: argparse.Namespace) -> int:
 
     refuse_foreign_folders(arguments.out, [recipe.recipe.name for recipe in loaded])
 
-    from tflite_pipeline.pipeline import Options, run
+    from tflite_pipeline.bench import Options
+    from tflite_pipeline.pipeline import run
     from tflite_pipeline.terminal import Watcher, summary
 
     options = Options(arguments.out, arguments.force, arguments.allow_code)
@@ -131,6 +146,27 @@ def _refuse_equal_names(recipes: Sequence[tuple[str, str]]) -> None:
         first.setdefault(name, path)
     if problems:
         raise RecipeError(problems)
+
+
+def _command_sweep(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.search.variants import plan_variants
+
+    variants = plan_variants(arguments.recipe, arguments.schemes, arguments.overrides, arguments.allow_code)
+
+    from tflite_pipeline.bench import Options
+    from tflite_pipeline.search.sweep import exit_code, sweep
+    from tflite_pipeline.sweep_table import SweepWatcher, show
+
+    options = Options(arguments.out, arguments.force, arguments.allow_code)
+    with SweepWatcher([variant.name for variant in variants]) as watcher:
+        table = sweep(arguments.recipe, variants, options, watcher)
+    if arguments.json:
+        _print(json.dumps(table, indent=2))
+    else:
+        out = [] if arguments.out == Path(BUILD) else ["--out", str(arguments.out)]
+        code = ["--allow-code"] if arguments.allow_code else []
+        show(table, ["tflite-pipeline", "run", arguments.recipe, *out, *code])
+    return exit_code(table)
 
 
 def _command_check(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from tflite_pipeline.convert.schemes import SCHEMES
+from tflite_pipeline.convert.spec import ENGINE_SUMMARIES, METHOD_SUMMARIES
 from tflite_pipeline.dataset.spec import Dataset, Step
 from tflite_pipeline.model.spec import Model
 from tflite_pipeline.targets.names import TARGET_SUMMARIES
@@ -16,6 +17,8 @@ def listing() -> dict[str, dict[str, str]]:
     """Give, by kind, the names and what they are."""
     return {
         "schemes": {name: f"{row.summary} (io {', '.join(row.io)})" for name, row in SCHEMES.items()},
+        "calibration methods": METHOD_SUMMARIES,
+        "engines": ENGINE_SUMMARIES,
         "model sources": _by_source(Model),
         "dataset sources": _by_source(Dataset),
         "preprocessing steps": {name: _step_summary(field.annotation) for name, field in Step.model_fields.items()},

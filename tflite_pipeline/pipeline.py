@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
-import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline import __version__
 from tflite_pipeline.artifacts import (
     Bundle,
+    Engine,
     Evaluation,
+    Histograms,
+    Hygiene,
     KerasModel,
     Predictions,
     Profile,
     QuantizedModel,
+    Ranges,
     Reference,
     Samples,
     TargetChecks,
     TrainedModel,
     to_json,
 )
+from tflite_pipeline.bench import Bench, Options, open_bench
+from tflite_pipeline.convert.calibrate import calibrate, spread
 from tflite_pipeline.convert.export import PROBE_SAMPLES, adopt, export
-from tflite_pipeline.convert.quantize import quantize
-from tflite_pipeline.convert.schemes import SCHEMES
+from tflite_pipeline.convert.hygiene import inspect_ranges, manifest
+from tflite_pipeline.convert.quantize import choose_engine, quantize
+from tflite_pipeline.convert.spec import HISTOGRAM_METHODS
+from tflite_pipeline.dataset.hygiene import inspect
 from tflite_pipeline.dataset.load import source_digest
 from tflite_pipeline.dataset.prepare import prepare
 from tflite_pipeline.dataset.probe import take_probe
@@ -36,16 +40,16 @@ from tflite_pipeline.handoff.bundle import bundle
 from tflite_pipeline.model.identify import identify, likely_generation, model_files
 from tflite_pipeline.model.spec import KerasFile, TfliteFile
 from tflite_pipeline.profile.measure import measure
+from tflite_pipeline.publish import named, publish, versions
 from tflite_pipeline.recipe.load import LoadedRecipe
-from tflite_pipeline.report.build import Facts, build_report, write_json
-from tflite_pipeline.report.page import write_page
-from tflite_pipeline.runtime.disk import disk_errors_told
+from tflite_pipeline.report.build import Facts, build_report
 from tflite_pipeline.runtime.tensorflow import worker_kind
-from tflite_pipeline.runtime.worker import Kind, Workers
+from tflite_pipeline.runtime.worker import Kind
 from tflite_pipeline.stage import Observer, Runner, told_by
-from tflite_pipeline.store import Entry, Store
+from tflite_pipeline.store import Entry
 from tflite_pipeline.targets.litert import check_targets
 from tflite_pipeline.train.fit import fit
+from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.gates import judge, verdict
 from tflite_pipeline.validate.interpreter import predict
@@ -55,15 +59,6 @@ Role = str
 
 HOST = platform.node()
 CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line adds to a recipe."""
-
-    out: Path
-    force: bool = False
-    allow_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,18 +75,18 @@ def run(loaded: LoadedRecipe, options: Options, observer: Observer) -> Result:
 
     Raises StageError, with the name of the stage, where one cannot do its work; finished stages are kept.
     """
-    log = options.out / "logs" / f"{loaded.recipe.name}.log"
-    code_folders = (loaded.path.resolve().parent, Path.cwd())
-    with disk_errors_told():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("")
-        store = Store(options.out / ".cache", options.force)
-        with Workers(log, code_folders) as workers:
-            background, runner = ThreadPoolExecutor(1), Runner(store, workers, observer)
-            try:
-                return _Course(loaded, options, runner, code_folders, background).run(log)
-            finally:
-                background.shutdown(wait=False, cancel_futures=True)  # its job ends with the workers
+    with open_bench(loaded.path, loaded.recipe.name, options) as bench:
+        return run_on(bench, loaded, observer, options.out / loaded.recipe.name)
+
+
+def run_on(bench: Bench, loaded: LoadedRecipe, observer: Observer, folder: Path) -> Result:
+    """Run all stages of a recipe on a bench and publish the result as `folder`."""
+    course = _Course(loaded, bench, Runner(bench.store, bench.workers, observer))
+    facts, files = course.run()
+    report = build_report(facts)
+    model = report["model"]["file"]
+    publish(bench.store, loaded, report, {model: facts.quantized.path, "log.txt": bench.log, **named(files)}, folder)
+    return Result(folder, folder / model, report)
 
 
 @dataclass
@@ -99,22 +94,24 @@ class _Course:
     """One run of one recipe."""
 
     loaded: LoadedRecipe
-    options: Options
+    bench: Bench
     runner: Runner
-    code_folders: tuple[Path, ...]
-    background: ThreadPoolExecutor
 
-    def run(self, log: Path) -> Result:
+    def run(self) -> tuple[Facts, list[Path]]:
+        """Give what was found out, and the files to hand over beside the quantized one."""
         recipe = self.loaded.recipe
         model = self._model()
         evaluation = self._samples("evaluation", ()) if recipe.dataset else None
-        calibration = self._calibration(evaluation)  # data that is not sound shows before anything slow
+        calibration, hygiene = self._calibration(evaluation)  # data that is not sound shows before anything slow
         trained = self._train(model, evaluation) if model and recipe.training else None
         reference = self._reference(model, trained, evaluation)
-        # The converter works on one core, so the others can run the reference meanwhile.
-        predicting = self.background.submit(self._predict, "reference", reference, evaluation, max(1, CORES - 1))
-        quantized = self._quantize(reference, calibration)
-        predictions = predicting.result(), self._predict("quantized", quantized, evaluation, CORES)
+        engine = self.runner.run("engine", Engine, choose_engine, recipe.quantization, reference)
+        ranges, histograms = self._ranges(engine.artifact, reference, calibration)
+        record = self._record(engine.artifact, reference, calibration, ranges, hygiene)
+        # Engines work on one core, so the others can run the reference meanwhile.
+        predicting = self.bench.background.submit(self._predict, "reference", reference, evaluation)
+        quantized = self._quantize(engine, reference, calibration, (ranges, histograms))
+        predictions = predicting.result(), self._predict("quantized", quantized, evaluation)
         compared = self._compare(reference, quantized, predictions, evaluation)
         profiles = {
             "reference": self._profile("reference", reference).artifact,
@@ -140,15 +137,15 @@ class _Course:
             evaluation=compared.artifact,
             profiles=profiles,
             samples={role: entry.artifact if entry else None for role, entry in samples.items()},
+            calibration=record,
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
             seconds=self.runner.seconds,
             cached=self.runner.cached,
-            versions=_versions(),
+            versions=versions(),
         )
-        handed = [trained.artifact.file] if trained else []
-        handed += [bundle.artifact.path] if bundle else []
-        return self._publish(build_report(facts), quantized.artifact.path, handed, log)
+        files = [trained.artifact.file] if trained else []
+        return facts, [*files, *([bundle.artifact.path] if bundle else [])]
 
     def _model(self) -> Entry[KerasModel] | None:
         """Label the Keras model; a `.tflite` has none, or its original."""
@@ -158,9 +155,9 @@ class _Course:
                 return None
             spec = KerasFile(source="keras_file", path=spec.original)
         with told_by("model"):
-            digest = self._digest(model_files(spec, self.code_folders))
+            digest = self._digest(model_files(spec, self.bench.code_folders))
         self.runner.keras = worker_kind(likely_generation(spec))
-        args = (spec, self.loaded.recipe.seed, digest, self.options.allow_code)
+        args = (spec, self.loaded.recipe.seed, digest, self.bench.options.allow_code)
         entry = self.runner.run("model", KerasModel, identify, *args)
         self.runner.keras = worker_kind(entry.artifact.generation)
         return entry
@@ -168,7 +165,7 @@ class _Course:
     def _samples(self, role: Role, taken: tuple[str, ...]) -> Entry[Samples]:
         spec, label = _only(self.loaded.recipe.dataset, role), f"dataset {role}"
         with told_by(label):
-            digest = source_digest(spec, self.code_folders)
+            digest = source_digest(spec, self.bench.code_folders)
         args = (spec, role, self.loaded.recipe.seed, taken)
         return self.runner.run("dataset", Samples, prepare, *args, label=label, also=digest)
 
@@ -196,27 +193,62 @@ class _Course:
         batch = recipe.model.batch
         return self.runner.run("export", Reference, export, source, batch, probe, recipe.seed, worker=self.runner.keras)
 
-    def _calibration(self, evaluation: Entry[Samples] | None) -> Entry[Samples] | None:
+    def _calibration(self, evaluation: Entry[Samples] | None) -> tuple[Entry[Samples] | None, Entry[Hygiene] | None]:
         recipe = self.loaded.recipe
-        if not SCHEMES[recipe.quantization.scheme].calibrated:
-            return None
-        return self._samples("calibration", _digests(evaluation))
+        if not recipe.quantization.calibrated:
+            return None, None
+        samples = self._samples("calibration", _digests(evaluation))
+        return samples, self.runner.run("hygiene", Hygiene, inspect, samples, evaluation, label="hygiene samples")
 
-    def _quantize(self, reference: Entry[Reference], calibration: Entry[Samples] | None) -> Entry[QuantizedModel]:
-        spec = self.loaded.recipe.quantization
-        worker: Kind = "plain" if spec.scheme == "float32" else self.runner.keras
-        return self.runner.run("quantize", QuantizedModel, quantize, spec, reference, calibration, worker=worker)
+    def _ranges(
+        self, engine: Engine, reference: Entry[Reference], calibration: Entry[Samples] | None
+    ) -> tuple[Entry[Ranges] | None, Entry[Histograms] | None]:
+        if calibration is None or engine.name == "converter":  # which calibrates by itself
+            return None, None
+        ranges = self.runner.run("calibrate", Ranges, calibrate, reference, calibration, CORES)
+        if not self.loaded.recipe.quantization.methods & HISTOGRAM_METHODS:
+            return ranges, None
+        return ranges, self.runner.run("spread", Histograms, spread, reference, calibration, ranges, CORES)
+
+    def _record(
+        self,
+        engine: Engine,
+        reference: Entry[Reference],
+        calibration: Entry[Samples] | None,
+        ranges: Entry[Ranges] | None,
+        hygiene: Entry[Hygiene] | None,
+    ) -> dict[str, Any]:
+        """Give the record of the calibration; empty where there is none."""
+        if calibration is None or hygiene is None:
+            return {}
+        findings = hygiene.artifact.findings
+        if ranges is not None:
+            judged = self.runner.run("hygiene", Hygiene, inspect_ranges, reference, ranges, label="hygiene ranges")
+            findings += judged.artifact.findings
+        recipe = self.loaded.recipe
+        return manifest(calibration.artifact, recipe.quantization, engine, recipe.seed, reference.artifact, findings)
+
+    def _quantize(
+        self,
+        engine: Entry[Engine],
+        reference: Entry[Reference],
+        calibration: Entry[Samples] | None,
+        spread_of: tuple[Entry[Ranges] | None, Entry[Histograms] | None],
+    ) -> Entry[QuantizedModel]:
+        by_itself = engine.artifact.name == "converter"
+        worker: Kind = self.runner.keras if engine.artifact.name in ("converter", "mlir") else "plain"
+        args = (self.loaded.recipe.quantization, engine, reference, calibration if by_itself else None, spread_of)
+        return self.runner.run("quantize", QuantizedModel, quantize, *args, worker=worker)
 
     def _predict(
         self,
         label: str,
         model: Entry[Reference] | Entry[QuantizedModel],
         evaluation: Entry[Samples] | None,
-        threads: int,
     ) -> Entry[Predictions] | None:
         if evaluation is None:
             return None
-        args = (_file(model), evaluation, threads)
+        args = (_file(model), evaluation, CORES)
         return self.runner.run("predict", Predictions, predict, *args, label=f"predict {label}")
 
     def _compare(
@@ -230,7 +262,8 @@ class _Course:
         narrowed = spec.model_copy(update={"gates": Gates(confidence=spec.gates.confidence)})
         asked = self.loaded.recipe.quantization
         both = predictions if evaluation else None
-        args = (narrowed, asked.scheme, asked.io, reference, quantized, both, evaluation)
+        wanted = Asked(scheme=asked.scheme, io=asked.io, allow_float=asked.allow_float)
+        args = (narrowed, wanted, reference, quantized, both, evaluation)
         return self.runner.run("compare", Evaluation, compare, *args)
 
     def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:
@@ -244,20 +277,6 @@ class _Course:
         recipe = self.loaded.recipe
         steps = recipe.dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if recipe.dataset else {}
         return self.runner.run("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
-
-    def _publish(self, report: dict[str, Any], model: Path, handed: list[Path], log: Path) -> Result:
-        """Fill a fresh folder beside the old result, then put it in its place."""
-        fresh = self.runner.store.fresh_folder()
-        name = report["model"]["file"]
-        shutil.copyfile(model, fresh / name)
-        for path in (*handed, log):
-            shutil.copyfile(path, fresh / ("log.txt" if path == log else path.name))
-        (fresh / "recipe.resolved.yaml").write_text(self.loaded.resolved)
-        write_json(fresh / "report.json", report)
-        write_page(fresh / "report.html", report)
-        folder = self.options.out / self.loaded.recipe.name
-        self.runner.store.replace(fresh, folder)
-        return Result(folder, folder / name, report)
 
 
 def _file(model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Path]:
@@ -274,9 +293,3 @@ def _only(dataset: Any, role: Role) -> Any:
     """Reset the rows of the other roles, which do not change what this role's samples are."""
     others = [name for name in ("training", "calibration", "evaluation") if name != role]
     return dataset.model_copy(update={name: type(dataset).model_fields[name].default for name in others})
-
-
-def _versions() -> dict[str, str]:
-    names = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"tflite-pipeline": __version__, "python": sys.version.split()[0], **found}

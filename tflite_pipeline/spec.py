@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 T = TypeVar("T")
 
@@ -24,6 +32,24 @@ class Section(BaseModel):
     def mistakes(self) -> Iterator[Mistake]:
         """Yield what is wrong beyond the types (a missing file, keys that exclude each other); must be quick."""
         return iter(())
+
+
+class Selector(Section):
+    """Names some layers of a graph; exactly one key is given."""
+
+    layer: str | None = None
+    """Name of a Keras layer; all ops that it became."""
+    tensor: str | None = None
+    """Pattern for the name of an op's output tensor, e.g. `*/block_1*`; `*` fits anything."""
+    op: str | None = None
+    """Type of op as LiteRT calls it, e.g. `FULLY_CONNECTED`."""
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Selector:
+        given = [name for name in ("layer", "tensor", "op") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"must have one of layer, tensor, op. Got {' and '.join(given) or 'none of them'}.")
+        return self
 
 
 class Text(str):

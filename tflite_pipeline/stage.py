@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 SHARED_CODE = ("artifacts", "runtime")
 TENSORFLOW = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
+QUANTIZERS = (*TENSORFLOW, "ai-edge-quantizer")
 LITERT = ("ai-edge-litert", "numpy", "scipy")
 
 
@@ -38,7 +39,11 @@ STAGES: dict[str, Stage] = {
     "probe": Stage(("dataset",), ("numpy",)),
     "train": Stage(("model", "train"), TENSORFLOW, resumable=True),
     "export": Stage(("model", "convert"), TENSORFLOW),
-    "quantize": Stage(("convert",), TENSORFLOW),
+    "calibrate": Stage(("convert",), LITERT),
+    "spread": Stage(("convert",), LITERT),
+    "hygiene": Stage(("dataset", "convert"), ("numpy",)),
+    "engine": Stage(("convert",), QUANTIZERS),
+    "quantize": Stage(("convert",), QUANTIZERS),
     "predict": Stage(("validate",), LITERT),
     "compare": Stage(("validate",), LITERT),
     "profile": Stage(("profile",), LITERT),

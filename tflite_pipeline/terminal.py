@@ -105,6 +105,10 @@ def summary(result: Result) -> None:
     console.print(f"\n[bold]{report['recipe']['name']}[/]: [{STYLES[verdict]}]{verdict.upper()}[/]")
     console.print(f"  asked      {report['scheme']['asked']}, io {report['io']['asked']}")
     console.print(f"  found      {report['scheme']['found']}, io {report['audit']['io_found']}")
+    console.print(f"  engine     {report['scheme']['engine']}: {report['scheme']['why']}")
+    for finding in report["calibration"].get("findings", ()):
+        if finding["level"] == "warning":
+            console.print(f"  [{STYLES['undecided']}]warning[/]    calibration, {finding['rule']}: {finding['text']}")
     if report["metrics"]:
         console.print(_metrics_table(report))
     for output, row in report["agreement"].items():

@@ -43,6 +43,22 @@ def recurrent() -> Any:
     return tf_keras.Model(inputs, tf_keras.layers.Dense(2, name="scores")(tf_keras.layers.LSTM(4)(inputs)))
 
 
+def conv_net() -> Any:
+    """Both kinds of convolution, which share their bias, a sum, and two dense layers: of depth 128, and 12."""
+    biases = {"bias_initializer": keras.initializers.RandomUniform(-0.3, 0.3, seed=1)}
+    image = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Conv2D(8, 3, 2, padding="same", activation="relu", name="conv", **biases)(image)
+    y = keras.layers.DepthwiseConv2D(3, padding="same", activation="relu6", name="depthwise", **biases)(x)
+    x = keras.layers.Flatten(name="flat")(keras.layers.Add(name="sum")([x, y]))
+    x = keras.layers.Dense(12, activation="relu", name="hidden", **biases)(x)
+    return keras.Model(image, keras.layers.Dense(4, activation="softmax", name="scores", **biases)(x))
+
+
+def upscale() -> Any:
+    image = keras.Input((4, 4, 8), name="image")
+    return keras.Model(image, keras.layers.Conv2DTranspose(4, 3, 2, padding="same", bias_initializer="normal")(image))
+
+
 class Lookup(tf.Module):
     """Two kinds of inputs that are not quantized: row numbers, and a number without any dimension."""
 
@@ -118,6 +134,9 @@ def main() -> None:
     convert(island(), "float_island", **calibrated)
     convert(recurrent(), "lstm_float32")
     convert(recurrent(), "lstm_full_int8", **{**integer, "representative_dataset": samples((5, 3))})
+    for build in (conv_net, upscale):
+        keras.utils.set_random_seed(0)
+        convert(build(), build.__name__)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,15 @@ import pytest
 from tflite_pipeline.artifacts import file_digest
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "mobilenet.yaml"
-FILES = {"model.tflite", "report.json", "report.html", "recipe.resolved.yaml", "log.txt", "handoff.zip"}
+FILES = {
+    "model.tflite",
+    "report.json",
+    "report.html",
+    "recipe.resolved.yaml",
+    "log.txt",
+    "handoff.zip",
+    "calibration.json",
+}
 
 pytestmark = pytest.mark.tf
 
@@ -76,7 +84,7 @@ def test_other_scheme_reuses_data_and_reference(first, run_cli):
     done = run_cli("run", RECIPE, *overrides, "--out", out)
     assert done.code == 0, done.err
     made = [stage for stage in report_of(out, "half")["seconds"] if stage not in report_of(out, "half")["cached"]]
-    assert made == ["quantize", "predict quantized", "compare", "profile quantized", "targets", "handoff"]
+    assert made == ["engine", "quantize", "predict quantized", "compare", "profile quantized", "targets", "handoff"]
 
 
 def test_failed_gate_exits_1_and_names_the_file_so(first, run_cli):

@@ -13,7 +13,14 @@ import numpy as np
 from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.model.border import argument_names, input_shapes, input_structure, output_names, static_shapes
+from tflite_pipeline.model.border import (
+    argument_names,
+    input_shapes,
+    input_structure,
+    layer_names,
+    output_names,
+    static_shapes,
+)
 from tflite_pipeline.model.load import open_model
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.tensorflow import constants_for_variables, freeze, tensorflow
@@ -40,16 +47,18 @@ def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int
     The shapes are static, batch `batch` ("dynamic" leaves it open); input and output names and their order are kept.
     The probe's answers are what the original model computes on the probe samples and on noise over their range.
     """
+    layers: tuple[str, ...] = ()
     if model.source == "saved_model":
         signature = _saved_model_signature(model.spec, batch, probe)
     else:
         signature = keras_signature(open_model(model), batch, probe)
+        layers = layer_names(signature.owner)
     saved_model = out / "saved_model"
     path = out / "reference.tflite"
     path.write_bytes(convert_float(signature, saved_model))
     probe_path = out / "probe.npz"
     _answer_probe(signature, probe, seed, probe_path)
-    return _reference(path, saved_model, probe_path, model.source)
+    return _reference(path, saved_model, probe_path, model.source, layers)
 
 
 def adopt(path: Path, original: KerasModel | None, probe: Samples | None, seed: int, out: Path) -> Reference:
@@ -64,16 +73,20 @@ def adopt(path: Path, original: KerasModel | None, probe: Samples | None, seed: 
     own = out / "reference.tflite"
     own.write_bytes(path.read_bytes())
     probe_path = None
+    layers: tuple[str, ...] = ()
     if original is not None:
         live = keras_signature(open_model(original), 1, probe)
+        layers = layer_names(live.owner)
         probe_path = out / "probe.npz"
         _answer_probe(_renamed(live, inputs, outputs), probe, seed, probe_path)
-    return _reference(own, None, probe_path, "tflite")
+    return _reference(own, None, probe_path, "tflite", layers)
 
 
-def _reference(path: Path, saved_model: Path | None, probe: Path | None, origin: str) -> Reference:
+def _reference(
+    path: Path, saved_model: Path | None, probe: Path | None, origin: str, layers: tuple[str, ...]
+) -> Reference:
     inputs, outputs = litert.describe(path)
-    return Reference(path, file_digest(path), inputs, outputs, saved_model, probe, origin)
+    return Reference(path, file_digest(path), inputs, outputs, saved_model, probe, origin, layers)
 
 
 def convert_float(signature: Signature, saved_model: Path) -> bytes:
@@ -166,7 +179,10 @@ def _save(signature: Signature, folder: Path) -> None:
         return dict(zip(signature.outputs, tf.nest.flatten(body(*tensors)), strict=True))
 
     named = tf.function(call, input_signature=signature.inputs, autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": named.get_concrete_function()})
+    # Keras 3's swish brings a gradient of its own, which cannot be saved without the variables; nobody trains this.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    signatures = {"serving_default": named.get_concrete_function()}
+    tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
 
 
 def _has_composite_functions(concrete: Any) -> bool:

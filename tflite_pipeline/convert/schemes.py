@@ -7,39 +7,108 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scheme:
-    """One way to quantize; `calibrated` schemes need a representative dataset."""
+    """One way to quantize; `calibrated` schemes need a representative dataset.
+
+    `engines` can make it, the preferred one first. `block` is the number of weights that share a scale along the depth
+    of a dense layer; 0 is one scale a channel.
+    """
 
     weights: str
     activations: str
     calibrated: bool
     io: tuple[str, ...]
+    engines: tuple[str, ...]
     summary: str
+    block: int = 0
 
+
+_FLOAT_IO = ("float32",)
+_INT8_IO = ("float32", "int8", "uint8")
 
 SCHEMES: dict[str, Scheme] = {
-    "float32": Scheme("float32", "float32", False, ("float32",), "no quantization: the reference itself"),
+    "float32": Scheme("float32", "float32", False, _FLOAT_IO, ("none",), "no quantization: the reference itself"),
     "float16": Scheme(
-        "float16", "float32", False, ("float32",), "half the size; computes in float32, or float16 on a GPU"
+        "float16",
+        "float32",
+        False,
+        _FLOAT_IO,
+        ("ai_edge", "converter"),
+        "half the size; computes in float32, or float16 on a GPU",
     ),
     "dynamic_int8": Scheme(
         "int8",
         "float32",
         False,
-        ("float32",),
+        _FLOAT_IO,
+        ("ai_edge", "converter"),
         "int8 weights; activations are quantized on the fly by dense and conv kernels",
+    ),
+    "dynamic_int4": Scheme(
+        "int4",
+        "float32",
+        False,
+        _FLOAT_IO,
+        ("ai_edge",),
+        "int4 weights where a kernel exists, int8 in other layers; activations are quantized on the fly",
+    ),
+    **{
+        f"dynamic_int4_block{size}": Scheme(
+            "int4",
+            "float32",
+            False,
+            _FLOAT_IO,
+            ("ai_edge",),
+            f"dynamic_int4 with one scale for every {size} weights of a dense layer",
+            block=size,
+        )
+        for size in (32, 64, 128)
+    },
+    "weight_int8": Scheme(
+        "int8",
+        "float32",
+        False,
+        _FLOAT_IO,
+        ("ai_edge",),
+        "int8 weights, turned to float before they are used: small file, float accuracy and speed",
+    ),
+    "weight_int4": Scheme(
+        "int4",
+        "float32",
+        False,
+        _FLOAT_IO,
+        ("ai_edge",),
+        "int4 weights where a kernel exists, int8 in other layers, turned to float before they are used",
     ),
     "full_int8": Scheme(
         "int8",
         "int8",
         True,
-        ("float32", "int8", "uint8"),
+        _INT8_IO,
+        ("mlir", "converter", "ai_edge"),
         "int8 weights and activations; what NPUs and microcontrollers need",
+    ),
+    "int8x4": Scheme(
+        "int4",
+        "int8",
+        True,
+        _INT8_IO,
+        ("ai_edge",),
+        "int8 activations, int4 weights in conv and dense layers, int8 weights in the others",
     ),
     "int16x8": Scheme(
         "int8",
         "int16",
         True,
         ("float32", "int16"),
+        ("mlir", "converter", "ai_edge"),
         "int8 weights, int16 activations; close to float, slower, few accelerators",
+    ),
+    "mixed": Scheme(
+        "mixed",
+        "mixed",
+        True,
+        ("float32", "int8", "uint8", "int16"),
+        ("ai_edge",),
+        "a scheme for each layer, by quantization.rules; a layer without a rule stays float32",
     ),
 }

@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
 
 from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.errors import did_you_mean
-from tflite_pipeline.spec import Mistake, Section
+from tflite_pipeline.spec import Many, Mistake, Section, Selector
 
 Io = Literal["float32", "int8", "uint8", "int16"]
+Method = Literal["auto", "minmax", "moving_average", "sample_percentile", "percentile", "mse", "entropy"]
+EngineName = Literal["auto", "mlir", "ai_edge", "converter"]
+
+METHOD_SUMMARIES: dict[str, str] = {
+    "auto": "sample_percentile; minmax, its own, where the engine converter calibrates",
+    "minmax": "the smallest and the largest value seen",
+    "moving_average": "smallest and largest value of each sample, smoothed over the samples",
+    "sample_percentile": "a range that holds all values of nine samples in ten, at either end",
+    "percentile": "cuts off the share of the values that lies outside `percentile`",
+    "mse": "the range with the least mean squared error after rounding and clipping",
+    "entropy": "the range whose rounded distribution is nearest to the original one (KL divergence)",
+}
+HISTOGRAM_METHODS: frozenset[Method] = frozenset({"percentile", "mse", "entropy"})
+"""Methods that need to know how the values are spread."""
+
+DEFAULT_METHOD: Method = "sample_percentile"
+"""What `auto` is where the ranges are ours."""
+CONVERTER_METHODS: frozenset[Method] = frozenset({"auto", "minmax"})
+"""What the engine converter, which calibrates by itself, can give."""
+PERCENTILE = 99.99
+
+ENGINE_SUMMARIES: dict[str, str] = {
+    "auto": "the first engine that can make the scheme for this graph",
+    "mlir": "TensorFlow's quantizer on the float reference, with the ranges of the calibrate stage",
+    "ai_edge": "ai-edge-quantizer on the float reference, with the ranges of the calibrate stage; needs no TensorFlow",
+    "converter": "the public TFLiteConverter on the SavedModel; calibrates by itself, with minmax",
+}
+
+
+_HINTS = {
+    "int8": " 'int8' alone says too little: full_int8 computes in integers, dynamic_int8 only stores them.",
+    "int4": " 'int4' alone says too little: int8x4 computes in integers, dynamic_int4 and weight_int4 only store them.",
+}
 
 
 class Calibration(Section):
     """How ranges are taken from the calibration samples."""
 
-    method: Literal["minmax"] = "minmax"
-    """`minmax`: the smallest and largest value seen."""
+    method: Method = "auto"
+    """A name that `tflite-pipeline list` shows."""
+    percentile: Annotated[float, Field(gt=50, lt=100)] = PERCENTILE
+    """For `method: percentile`, the share of the values kept, in percent, at either end."""
+
+
+class Rule(Selector):
+    """What some layers get."""
+
+    scheme: str | None = None
+    """The scheme of these layers, under `scheme: mixed`."""
+    method: Method | None = None
+    """The calibration method of what these layers put out."""
+
+
+def _bare_op(value: Any) -> Any:
+    return {"op": value} if isinstance(value, str) else value
 
 
 class Quantization(Section):
@@ -26,14 +76,69 @@ class Quantization(Section):
     """A name that `tflite-pipeline list` shows, e.g. `full_int8`."""
     io: Io = "float32"
     """Dtype of the inputs and outputs of the file."""
+    engine: EngineName = "auto"
+    """Who quantizes; left out, it is chosen by scheme and graph, and the report says which and why."""
     calibration: Calibration = Calibration()
+    rules: Many[Rule] = ()
+    """Exceptions by layer; the first rule that fits a layer and says something decides it."""
+    allow_float: Many[Annotated[Selector, BeforeValidator(_bare_op, json_schema_input_type=Selector | str)]] = ()
+    """Ops that may compute in float although the scheme is integer; a bare name is an op type, e.g. `SOFTMAX`."""
+    per_channel_dense: bool = True
+    """One scale for each output of a dense layer; false gives one for all, as some accelerators need."""
+    symmetric_activations: bool = False
+    """Zero point 0 for int8 activations, as some accelerators need; int16 always has it."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether any layer needs calibration samples."""
+        schemes = [self.scheme, *(rule.scheme for rule in self.rules if rule.scheme)]
+        rows = [SCHEMES[name] for name in schemes if name in SCHEMES and name != "mixed"]
+        return any(row.calibrated for row in rows)
+
+    @property
+    def methods(self) -> frozenset[Method]:
+        """The calibration methods that any layer asks for."""
+        return frozenset({self.calibration.method, *(rule.method for rule in self.rules if rule.method)})
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Tell an unknown scheme, and an io that the scheme cannot have."""
+        """Tell an unknown scheme, an io or an engine that the scheme cannot have, rules that say nothing."""
         scheme = SCHEMES.get(self.scheme)
         if scheme is None:
-            hint = " 'int8' alone says too little: full_int8 computes in integers, dynamic_int8 only stores them."
-            suggestion = hint if self.scheme == "int8" else did_you_mean(self.scheme, SCHEMES)
-            yield ("scheme",), f"must be one of {', '.join(SCHEMES)}. Got '{self.scheme}'.{suggestion}"
-        elif self.io not in scheme.io:
+            yield ("scheme",), _unknown_scheme(self.scheme)
+            return
+        if self.io not in scheme.io:
             yield ("io",), f"must be {' or '.join(scheme.io)} with scheme: {self.scheme}. Got '{self.io}'."
+        if self.engine not in ("auto", *scheme.engines):
+            able = " or ".join(("auto", *(name for name in scheme.engines if name != "none")))
+            yield ("engine",), f"must be {able} with scheme: {self.scheme}. Got '{self.engine}'."
+        yield from self._rule_mistakes()
+        yield from self._calibration_mistakes()
+
+    def _rule_mistakes(self) -> Iterator[Mistake]:
+        if self.scheme == "mixed" and not any(rule.scheme for rule in self.rules):
+            yield ("rules",), "must give a scheme to some layers with scheme: mixed. Got none."
+        for number, rule in enumerate(self.rules):
+            if rule.scheme is None and rule.method is None:
+                yield ("rules", number), "must give a scheme or a method. Got neither."
+            if rule.scheme is None:
+                continue
+            if self.scheme != "mixed":
+                text = (
+                    f"must be left out with scheme: {self.scheme}. Got '{rule.scheme}'. Set quantization.scheme: mixed"
+                )
+                yield ("rules", number, "scheme"), f"{text}, and give the other layers a scheme with a last rule."
+            elif rule.scheme == "mixed" or rule.scheme not in SCHEMES:
+                yield ("rules", number, "scheme"), _unknown_scheme(rule.scheme, without="mixed")
+
+    def _calibration_mistakes(self) -> Iterator[Mistake]:
+        if self.engine == "converter" and (others := self.methods - CONVERTER_METHODS):
+            got = ", ".join(sorted(others))
+            text = f"must be minmax with engine: converter, which calibrates by itself. Got {got}."
+            yield ("calibration", "method"), text
+        if self.calibration.percentile != PERCENTILE and "percentile" not in self.methods:
+            yield ("calibration", "percentile"), f"must come with method: percentile. Got '{self.calibration.method}'."
+
+
+def _unknown_scheme(name: str, without: str = "") -> str:
+    known = [scheme for scheme in SCHEMES if scheme != without]
+    return f"must be one of {', '.join(known)}. Got '{name}'.{_HINTS.get(name) or did_you_mean(name, known)}"

@@ -125,6 +125,32 @@ def _unknown_input(name: str, names: set[str]) -> str:
     return f"must be steps by input name ({listed(sorted(names))}). Got {got}.{did_you_mean(name, names)}"
 
 
+def range_mistakes(
+    declared: tuple[float, ...] | dict[str, tuple[float, ...]] | None, names: set[str] | None
+) -> Iterator[Mistake]:
+    """Tell a range that holds no values, and ranges for inputs that are not there."""
+    if declared == {}:
+        yield ("range",), "must be [low, high], or such by input name. Got nothing."
+    ranges: dict[tuple[str, ...], tuple[float, ...]] = {}
+    if isinstance(declared, dict):
+        ranges = {("range", name): bounds for name, bounds in declared.items()}
+    elif declared is not None:
+        ranges = {("range",): declared}
+    for path, (low, high) in ranges.items():
+        if names is not None and not names.issuperset(path[1:]):
+            yield path, _unknown_range(path[1], names)
+        elif low >= high:
+            yield path, f"must be [low, high] with low below high. Got [{low:g}, {high:g}]."
+
+
+def _unknown_range(name: str, names: set[str]) -> str:
+    if names == {""}:
+        return (
+            f"must be left out: the only input has no name. Got a range for '{name}'. Did you mean range: [low, high]?"
+        )
+    return f"must be the name of an input ({listed(sorted(names))}). Got '{name}'.{did_you_mean(name, names)}"
+
+
 def by_name(arrays: str | dict[str, str] | None) -> dict[str, str]:
     """Give arrays by name; a bare array is under the empty name."""
     return {"": arrays} if isinstance(arrays, str) else dict(arrays or {})

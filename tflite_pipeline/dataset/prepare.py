@@ -14,7 +14,7 @@ import numpy as np
 from tflite_pipeline.artifacts import Samples, file_digest
 from tflite_pipeline.dataset.calibration import Choice, choose, pick
 from tflite_pipeline.dataset.load import SOURCES
-from tflite_pipeline.dataset.mistakes import preprocessing_mistakes
+from tflite_pipeline.dataset.mistakes import preprocessing_mistakes, range_mistakes
 from tflite_pipeline.dataset.samples import InputFile, Reader, Sample, sample_digest
 from tflite_pipeline.dataset.spec import Dataset, Rows
 from tflite_pipeline.dataset.splits import split_rows
@@ -39,8 +39,9 @@ def prepare(spec: Dataset, role: Role, seed: int, taken: tuple[str, ...], out: P
         StageError: where rows or samples are not as they must be; names the split, the row and its source.
     """
     table = SOURCES[spec.source](spec, seed)
-    for path, text in preprocessing_mistakes(spec.preprocessing, set(table.inputs)):
-        raise StageError(f"dataset.{'.'.join(map(str, path))} {text}", "Correct dataset.preprocessing.")
+    names = set(table.inputs)
+    for path, text in (*preprocessing_mistakes(spec.preprocessing, names), *range_mistakes(spec.range, names)):
+        raise StageError(f"dataset.{'.'.join(map(str, path))} {text}", f"Correct dataset.{path[0]}.")
     rule: Rows = getattr(spec, role)
     reader = Reader(table, spec, rule.split)
     choice = _choose(reader, role, seed, taken)

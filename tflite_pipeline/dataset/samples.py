@@ -16,6 +16,9 @@ from tflite_pipeline.errors import StageError
 MAPPED_BYTES = 32 << 20
 """Written pages of a mapped file count as the process's memory until it is mapped anew; so often that is done."""
 
+RANGE_SLACK = 1e-6
+"""So much of the width of `dataset.range` may a value lie outside: rounding in float32 is no mistake."""
+
 Sample = dict[str, Array]
 
 
@@ -36,7 +39,8 @@ class Reader:
         """Give the preprocessed inputs of a row by name, float64 as float32.
 
         Raises:
-            StageError: where the row cannot be read or preprocessed, or holds NaN or infinity.
+            StageError: where the row cannot be read or preprocessed, or holds NaN, infinity or a value outside
+                `dataset.range`.
         """
         return {name: self._input(name, row) for name in self.table.inputs}
 
@@ -59,7 +63,26 @@ class Reader:
                 f"{label}{self.place(row)}: must hold finite numbers after preprocessing. Got NaN or infinity.",
                 "Repair or remove the sample, or correct dataset.preprocessing.",
             )
+        self._refuse_outside(name, f"{label}{self.place(row)}", raw, settled)
         return np.ascontiguousarray(settled).reshape(settled.shape)
+
+    def _refuse_outside(self, name: str, place: str, raw: Array, value: Array) -> None:
+        bounds = self.spec.bounds(name)
+        if bounds is None or not value.size:
+            return
+        low, high = bounds
+        slack = RANGE_SLACK * (high - low)
+        least, most = float(value.min()), float(value.max())
+        if low - slack <= least and most <= high + slack:
+            return
+        worst = least if low - least > most - high else most
+        scaled = any(step.scale or step.normalize for step in self.spec.preprocessing.get(name, ()))
+        cause = "a scale or normalize step that does not fit" if scaled else "a missing scale or normalize step"
+        raise StageError(
+            f"{place}: must hold values in dataset.range [{low:g}, {high:g}] after preprocessing. Got {worst:.7g}, "
+            f"where the source has values from {float(raw.min()):.7g} to {float(raw.max()):.7g}.",
+            f"The likely cause is {cause}: correct dataset.preprocessing, or dataset.range where it is wrong.",
+        )
 
 
 def sample_digest(sample: Sample) -> str:

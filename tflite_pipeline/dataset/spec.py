@@ -147,6 +147,10 @@ Splits = Annotated[
 ]
 
 
+Bounds = Annotated[Many[Finite], Field(min_length=2, max_length=2)]
+"""The lowest and the highest value, `[low, high]`."""
+
+
 class Rows(Section):
     """Which samples of a split to use."""
 
@@ -163,9 +167,15 @@ class _Dataset(Section):
     calibration: Rows = Rows(split="train", samples=200)
     evaluation: Rows = Rows(split="test")
     preprocessing: Preprocessing = Field(default={})
+    range: Bounds | dict[str, Bounds] | None = None
+    """Where all values lie after preprocessing, `[low, high]`, or such by input name; a value outside is an error."""
+
+    def bounds(self, name: str) -> tuple[float, ...] | None:
+        """Give the declared range of an input as low and high, or None."""
+        return self.range.get(name) if isinstance(self.range, dict) else self.range
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Tell splits that cannot be, rows that are not there, evaluation samples used twice, impossible steps."""
+        """Tell splits, steps and ranges that cannot be, rows that are not there, evaluation samples used twice."""
         yield from found.split_mistakes(self.splits, getattr(self, "source", ""), self._total())
         for role in found.ROLES:
             rows: Rows = getattr(self, role)
@@ -176,6 +186,7 @@ class _Dataset(Section):
             if role != "evaluation":
                 yield from found.overlap_mistakes(role, rows, self.evaluation)
         yield from found.preprocessing_mistakes(self.preprocessing, self._input_names())
+        yield from found.range_mistakes(self.range, self._input_names())
 
     def _total(self) -> int | None:
         """How many rows the source has, where the recipe alone tells it."""

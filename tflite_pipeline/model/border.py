@@ -37,6 +37,14 @@ def output_names(live: Any) -> list[str]:
     return list(getattr(live, "output_names", None) or [live.layers[-1].name])
 
 
+def layer_names(live: Any) -> tuple[str, ...]:
+    """List the names of all layers, those of nested models too."""
+    names = []
+    for layer in live.layers:
+        names += [layer.name, *(layer_names(layer) if getattr(layer, "layers", None) else ())]
+    return tuple(names)
+
+
 def input_structure(live: Any) -> Any:
     """Give the inputs nested as the model takes them."""
     structure = getattr(live, "input", None)

@@ -17,6 +17,9 @@ from tflite_pipeline.profile.spec import Latency
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.progress import tracked
 
+FEWEST_RUNS = 5
+ENOUGH_SECONDS = 1.0
+
 
 def measure(path: Path, latency: Latency, out: Path) -> Profile:
     """Time single inferences on seeded noise, and take the peak memory of a process that runs the file once.
@@ -27,19 +30,28 @@ def measure(path: Path, latency: Latency, out: Path) -> Profile:
     del out
     interpreter = litert.open_interpreter(path, latency.threads)
     litert.feed_noise(interpreter)
-    for _ in range(latency.warmup):
-        _timed(interpreter, path)
-    times = [_timed(interpreter, path) for _ in tracked(range(latency.runs), latency.runs, "measuring")]
+    _times(interpreter, path, latency.warmup)
+    times = _times(interpreter, path, latency.runs)
     milliseconds = np.array(times) / 1e6
     percentiles = {f"p{share}": float(np.percentile(milliseconds, share)) for share in (50, 90, 99)}
     return Profile(
         latency_ms={**percentiles, "mean": float(milliseconds.mean()), "min": float(milliseconds.min())},
         threads=latency.threads,
         warmup=latency.warmup,
-        runs=latency.runs,
+        runs=len(times),
         peak_memory=_peak_memory(path, latency.threads),
         host=_host(),
     )
+
+
+def _times(interpreter: Any, path: Path, runs: int) -> list[int]:
+    """Time up to `runs` inferences in nanoseconds; a slow file needs fewer, its times vary less."""
+    times: list[int] = []
+    for _ in tracked(range(runs), runs, "measuring"):
+        times.append(_timed(interpreter, path))
+        if len(times) >= FEWEST_RUNS and sum(times) > ENOUGH_SECONDS * 1e9:
+            break
+    return times
 
 
 def _timed(interpreter: Any, path: Path) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from tflite_pipeline.recipe.rules import calibrated
 from tflite_pipeline.recipe.schema import Recipe
 from tflite_pipeline.spec import Section
 
@@ -22,7 +21,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     Rows of the dataset that were left out and that no stage uses stay out: spelled out they would be checked.
     """
     content = _section(recipe)
-    used = {"training": recipe.training is not None, "calibration": calibrated(recipe.quantization)}
+    used = {"training": recipe.training is not None, "calibration": recipe.quantization.calibrated}
     for role in used:
         if recipe.dataset is not None and not used[role] and role not in recipe.dataset.model_fields_set:
             del content["dataset"][role]

@@ -31,12 +31,6 @@ def cross_mistakes(sound: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from rule(**{name: sound[name] for name in names})
 
 
-def calibrated(quantization: Quantization) -> bool:
-    """Tell whether the scheme needs calibration samples."""
-    scheme = SCHEMES.get(quantization.scheme)
-    return scheme is not None and scheme.calibrated
-
-
 def _lacks_labels(dataset: Dataset, role: str) -> bool:
     """Tell whether the samples of a role surely have no labels; a factory's are known only when it runs."""
     if isinstance(dataset, dataset_spec.Synthetic):
@@ -48,7 +42,7 @@ def _lacks_labels(dataset: Dataset, role: str) -> bool:
 
 
 def _calibration_needs_samples(quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
-    if dataset is None and calibrated(quantization):
+    if dataset is None and quantization.calibrated:
         free = ", ".join(name for name, scheme in SCHEMES.items() if not scheme.calibrated)
         text = f"must be one of {free} without a dataset. Got '{quantization.scheme}', which is calibrated on samples."
         yield ("quantization", "scheme"), f"{text} Add the section dataset."
@@ -105,9 +99,11 @@ def _top5_needs_classes(validation: Validation, model: Model) -> Iterator[Mistak
 
 
 def _finished_files_stay(quantization: Quantization, model: Model) -> Iterator[Mistake]:
-    if isinstance(model, model_spec.TfliteFile) and quantization.scheme in SCHEMES and quantization.scheme != "float32":
-        text = f"must be float32 with model.source: tflite. Got '{quantization.scheme}', and a finished file cannot go"
-        yield ("quantization", "scheme"), f"{text} through the converter again. Use the Keras model or the SavedModel."
+    if isinstance(model, model_spec.TfliteFile) and quantization.engine == "converter":
+        text = (
+            "must be mlir or ai_edge with model.source: tflite. Got 'converter', and a finished file cannot go through"
+        )
+        yield ("quantization", "engine"), f"{text} the converter again. Leave it out, or use the Keras model."
 
 
 def _code_is_allowed(model: Model, allow_code: bool) -> Iterator[Mistake]:
@@ -134,7 +130,7 @@ def _known_targets(targets: tuple[str, ...]) -> Iterator[Mistake]:
 
 def _default_rows(training: Training | None, quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
     """Check the rows that the recipe does not name but uses; those that it names, the dataset checks itself."""
-    for role, used in (("training", training is not None), ("calibration", calibrated(quantization))):
+    for role, used in (("training", training is not None), ("calibration", quantization.calibrated)):
         if dataset is not None and used and role not in dataset.model_fields_set:
             rows: Rows = getattr(dataset, role)
             yield from (

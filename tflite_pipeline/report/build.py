@@ -27,6 +27,7 @@ class Facts:
     evaluation: Evaluation
     profiles: dict[str, Profile]
     samples: dict[str, Samples | None]
+    calibration: dict[str, Any]
     targets: list[dict[str, Any]]
     history: tuple[dict[str, float], ...]
     seconds: dict[str, float]
@@ -49,7 +50,12 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "bytes": quantized.path.stat().st_size,
         },
         "reference": {"bytes": facts.reference.path.stat().st_size, "origin": facts.reference.origin},
-        "scheme": {"asked": quantized.scheme, "found": audit["found"], "engine": quantized.engine},
+        "scheme": {
+            "asked": quantized.scheme,
+            "found": audit["found"],
+            "engine": quantized.engine.name,
+            "why": quantized.engine.why,
+        },
         "io": {"asked": quantized.io, "inputs": facts.evaluation.inputs, "outputs": facts.evaluation.outputs},
         "metrics": facts.evaluation.metrics,
         "agreement": facts.evaluation.agreement,
@@ -60,6 +66,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "targets": facts.targets,
         "latency": _latency(facts.profiles),
         "memory": {f"{label}_bytes": profile.peak_memory for label, profile in facts.profiles.items()},
+        "calibration": facts.calibration,
         "samples": {role: _samples(samples) for role, samples in facts.samples.items() if samples},
         "history": facts.history,
         "seconds": {stage: round(seconds, 3) for stage, seconds in facts.seconds.items()},

@@ -3,141 +3,202 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.runtime import litert
-from tflite_pipeline.validate.graph import Graph, Op, Weight, read_graphs
+from tflite_pipeline.runtime.graph import Graph, Weight, read_graphs
+from tflite_pipeline.runtime.layers import fits, layers_at
+from tflite_pipeline.spec import Many, Section, Selector
+from tflite_pipeline.validate import kinds
+from tflite_pipeline.validate.kinds import (
+    FLOATS,
+    IN_BLOCKS,
+    KINDS,
+    Kind,
+    Part,
+    can_be_in_blocks,
+    computed_in,
+    missed_int4,
+    name_scheme,
+)
+from tflite_pipeline.validate.planned import check_plan, plan_findings
 
-LEAST_QUANTIZED = 1024
-"""Elements below which the converter leaves a weight float when only weights are quantized."""
 
-_NO_DATA = {"SHAPE", "RANK"}
-"""Ops that look at a tensor's shape, never at its values."""
-_BORDER = {"QUANTIZE", "DEQUANTIZE"}
-_FLOATS = {"float32", "float16", "bfloat16", "float64"}
-_INTEGERS = {"int4", "int8", "uint8", "int16"}
+class Asked(Section):
+    """What the recipe says that the file is to be; ops that fit `allow_float` may compute in float."""
+
+    scheme: str
+    io: str
+    allow_float: Many[Selector] = ()
 
 
-def audit(path: Path, asked_scheme: str, asked_io: str) -> dict[str, Any]:
+def audit(
+    path: Path, asked: Asked, plan: Mapping[str, str] | None = None, layers: Collection[str] = ()
+) -> dict[str, Any]:
     """Name the scheme that the file's tensors amount to, and everything that speaks against the one asked for.
 
-    Raises StageError where the file is damaged.
+    `plan` is that of `QuantizedModel`: a file is `mixed` as asked where each op got the scheme planned for it. `layers`
+    are the names of the Keras layers. Raises StageError where the file is damaged.
     """
     graphs = read_graphs(path)
-    ops = [op for graph in graphs for op in graph.ops]
-    float_ops = [(graph, op) for graph in graphs for op in graph.ops if _computes_in(graph, op, _FLOATS)]
-    activations = _activations(graphs)
-    weights = _weights(graphs)
-    found = _scheme(activations, weights)
-    inputs, outputs = litert.describe(path)
-    io_found = _io(inputs, outputs, asked_io)
-    custom = sorted({op.name for op in ops if op.custom})
-    findings = [
-        *_scheme_findings(asked_scheme, found, [op for _, op in float_ops], weights),
-        *(f"the op {name} is not one of LiteRT's own: apps have to bring it." for name in custom),
-    ]
+    parts = _parts(graphs, asked, layers)
+    planned = check_plan(parts, plan) if plan and asked.scheme == "mixed" else None
+    found = _found(parts, planned)
+    io_found = _io(*litert.describe(path), asked.io)
+    custom = sorted({part.op.name for part in parts if part.op.custom})
     return {
-        "passed": found == asked_scheme and io_found == asked_io,
+        "passed": found == asked.scheme and io_found == asked.io,
         "found": found,
-        "asked": asked_scheme,
+        "asked": asked.scheme,
         "io_found": io_found,
-        "io_asked": asked_io,
-        "ops": dict(Counter(op.name for op in ops).most_common()),
-        "dtypes": dict(Counter(tensor.dtype for graph in graphs for tensor in graph.tensors).most_common()),
-        "weights": dict(Counter(weight.dtype for weight in weights).most_common()),
-        "activations": dict(activations.most_common()),
-        "float_ops": [_row(graph, op) for graph, op in float_ops],
-        "quantize_ops": sum(op.name == "QUANTIZE" for op in ops),
-        "dequantize_ops": sum(op.name == "DEQUANTIZE" for op in ops),
+        "io_asked": asked.io,
+        **_counts(graphs, parts),
+        "float_ops": [_row(part, layers) for part in parts if part.in_float and not part.allowed],
+        "allowed_float_ops": [_row(part, layers) for part in parts if part.allowed],
         "custom_ops": custom,
-        "findings": findings,
+        "plan": planned,
+        "findings": [*_findings(asked.scheme, found, parts), *_plan_findings(asked.scheme, planned), *_foreign(custom)],
     }
 
 
-def _row(graph: Graph, op: Op) -> dict[str, Any]:
-    tensor = graph.tensors[op.outputs[0]].name if op.outputs else ""
-    return {"op": op.name, "index": op.index, "subgraph": graph.index, "tensor": tensor}
-
-
-def _computes_in(graph: Graph, op: Op, dtypes: set[str]) -> bool:
-    """Tell whether an op works on activations of these dtypes; what only changes the dtype at the border does not."""
-    if op.name in _BORDER | _NO_DATA or (op.name == "CAST" and graph.at_border(op)):
-        return False
-    return any(graph.tensors[i].dtype in dtypes for i in graph.activations_of(op))
-
-
-def _activations(graphs: Sequence[Graph]) -> Counter[str]:
-    """Count ops by the dtype they compute in; whole numbers that stand for nothing else do not count."""
-    counts: Counter[str] = Counter()
+def _parts(graphs: Sequence[Graph], asked: Asked, layers: Collection[str]) -> list[Part]:
+    parts = []
     for graph in graphs:
         for op in graph.ops:
-            if op.name in _BORDER | _NO_DATA or (op.name == "CAST" and graph.at_border(op)):
-                continue
-            tensors = [graph.tensors[i] for i in graph.activations_of(op)]
-            counts.update({t.dtype for t in tensors if t.dtype in _FLOATS or (t.dtype in _INTEGERS and t.quantized)})
-    return counts
+            part = Part(graph, op, computed_in(graph, op), tuple(graph.weights_of(op)))
+            fit = part.in_float and any(fits(selector, graph, op, layers) for selector in asked.allow_float)
+            parts.append(replace(part, allowed=fit))
+    return parts
 
 
-def _weights(graphs: Sequence[Graph]) -> list[Weight]:
-    return [weight for graph in graphs for op in graph.ops for weight in graph.weights_of(op)]
+def _counts(graphs: Sequence[Graph], parts: Sequence[Part]) -> dict[str, Any]:
+    ops = Counter(part.op.name for part in parts)
+    weights = [weight for part in parts for weight in part.weights]
+    return {
+        "ops": _counted(ops.elements()),
+        "quantize_ops": ops["QUANTIZE"],
+        "dequantize_ops": ops["DEQUANTIZE"],
+        "dtypes": _counted(tensor.dtype for graph in graphs for tensor in graph.tensors),
+        "activations": _counted(dtype for part in parts for dtype in part.dtypes),
+        "weights": _counted(weight.dtype for weight in weights),
+        "granularity": _counted(weight.granularity for weight in weights if weight.granularity),
+    }
 
 
-def _scheme(activations: Iterable[str], weights: Sequence[Weight]) -> str:
-    kinds = set(activations)
-    stored = {weight.dtype for weight in weights}
-    if kinds <= _FLOATS:
-        return _float_scheme(weights)
-    if kinds & _FLOATS:
+def _row(part: Part, layers: Collection[str]) -> dict[str, Any]:
+    op, graph = part.op, part.graph
+    place = {"op": op.name, "index": op.index, "subgraph": graph.index}
+    tensor = graph.tensors[op.outputs[0]].name if op.outputs else ""
+    return {**place, "tensor": tensor, "layer": ", ".join(layers_at(graph, op, layers))}
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def _found(parts: Sequence[Part], planned: Mapping[str, Any] | None) -> str:
+    """Name what was found; ops that keep to their plan are mixed, even where all were planned alike."""
+    found = name_scheme(_judged(parts))
+    if planned is None:
+        return found
+    if planned["checked"] and not planned["mismatches"]:
         return "mixed"
-    if kinds == {"int16"} and stored <= {"int8"}:
-        return "int16x8"
-    if len(kinds) == 1 and stored <= kinds:
-        return f"full_{kinds.pop()}"
-    return "mixed"
+    return found if found != "mixed" else "mixed, not as planned"
 
 
-def _float_scheme(weights: Sequence[Weight]) -> str:
-    """Name the scheme of a graph that computes in float, from how its weights are stored and read."""
-    packed = [weight for weight in weights if weight.dtype != "float32"]
-    if not packed:
-        return "float32"
-    dtypes = {weight.dtype for weight in packed}
-    left = [weight for weight in weights if weight.dtype == "float32" and weight.elements >= LEAST_QUANTIZED]
-    if left or len(dtypes) > 1:
-        return "mixed"
-    dtype = dtypes.pop()
-    if dtype == "float16":
-        return "float16"
-    return f"dynamic_{dtype}" if any(not weight.unpacked for weight in packed) else f"weight_{dtype}"
+def _judged(parts: Sequence[Part]) -> list[Part]:
+    """Set aside what may be float: the activations of allowed ops, and those of their weights that were left float."""
+    quantized = (tuple(weight for weight in part.weights if weight.dtype not in FLOATS) for part in parts)
+    return [
+        replace(part, dtypes=frozenset(), weights=weights) if part.allowed else part
+        for part, weights in zip(parts, quantized, strict=True)
+    ]
 
 
 def _io(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], asked: str) -> str:
     """Name the dtype of the border; ids, counts and flags cannot be quantized and do not count."""
-    sides = [sorted({info.dtype for info in side if info.dtype in _FLOATS or info.scale}) for side in (inputs, outputs)]
+    sides = [sorted({info.dtype for info in side if info.dtype in FLOATS or info.scale}) for side in (inputs, outputs)]
     dtypes = {dtype for side in sides for dtype in side}
     if len(dtypes) > 1:
         return f"{'/'.join(sides[0]) or 'no numbers'} in, {'/'.join(sides[1]) or 'no numbers'} out"
     return dtypes.pop() if dtypes else asked
 
 
-def _scheme_findings(asked: str, found: str, float_ops: Sequence[Op], weights: Sequence[Weight]) -> list[str]:
+def _findings(asked: str, found: str, parts: Sequence[Part]) -> list[str]:
+    kind = KINDS.get(asked)
+    integer = kind is not None and kind.activations not in FLOATS
+    weights = [weight for part in _judged(parts) for weight in part.weights]
+    floats = [part.op.name for part in parts if part.in_float and not part.allowed]
     findings = []
-    if asked in ("full_int8", "int16x8") and float_ops:
-        names = ", ".join(f"{count} {name}" for name, count in Counter(op.name for op in float_ops).most_common())
-        findings.append(f"{names} compute in float, {len(float_ops)} of the file's ops.")
-    if asked not in ("float32", "float16") and (left := [w for w in weights if w.dtype in _FLOATS]):
-        largest = max(left, key=lambda weight: weight.elements)
-        text = f"{len(left)} of {len(weights)} weights are {largest.dtype}, the largest '{largest.name}' "
-        text += f"with {largest.elements} elements"
-        small = asked.startswith(("dynamic_", "weight_")) and largest.elements < LEAST_QUANTIZED
-        why = f": the converter leaves weights under {LEAST_QUANTIZED} elements float" if small else ""
-        findings.append(f"{text}{why}.")
-    unpacked = [w for w in weights if w.unpacked and w.dtype != "float16"]
-    if unpacked and asked != "mixed":
-        findings.append(f"{len(unpacked)} of {len(weights)} weights are turned to float before they are used.")
-    if asked != found and not findings:
-        findings.append(f"the file is {found}.")
+    if integer and floats:
+        findings.append(f"{_listed(floats)} compute in float, {len(floats)} of the file's ops.")
+    if kind is not None:
+        findings += [*_left_float(asked, weights), *_read_otherwise(kind, weights)]
+        findings += [*_beside_int4(kind, weights), *_without_blocks(kind, weights)]
+        if asked != found and not findings:
+            findings.append(f"the file is {found}.")
+    allowed = [part.op.name for part in parts if part.allowed]
+    if allowed and (kind is None or integer):
+        findings.append(f"{_listed(allowed)} compute in float, as quantization.allow_float permits.")
     return findings
+
+
+def _plan_findings(asked: str, planned: Mapping[str, Any] | None) -> list[str]:
+    if planned is not None:
+        return plan_findings(planned)
+    return ["which op got which scheme was not checked: there is no plan."] if asked == "mixed" else []
+
+
+def _foreign(custom: Iterable[str]) -> list[str]:
+    return [f"the op {name} is not one of LiteRT's own: apps have to bring it." for name in custom]
+
+
+def _left_float(asked: str, weights: Sequence[Weight]) -> Iterator[str]:
+    left = [weight for weight in weights if weight.dtype in FLOATS]
+    if asked in ("float32", "float16") or not left:
+        return
+    largest = max(left, key=lambda weight: weight.elements)
+    text = f"{len(left)} of {len(weights)} weights are {largest.dtype}, the largest '{largest.name}' "
+    text += f"with {largest.elements} elements"
+    small = asked.startswith(("dynamic_", "weight_")) and largest.elements < kinds.LEAST_QUANTIZED
+    why = f": the converter leaves weights under {kinds.LEAST_QUANTIZED} elements float" if small else ""
+    yield f"{text}{why}."
+
+
+def _read_otherwise(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
+    """Tell integer weights that are turned to float before their use and should not be, or the other way round."""
+    integers = [weight for weight in weights if weight.dtype not in FLOATS]
+    other = sum(weight.unpacked != kind.unpacked for weight in integers)
+    if other and kind.unpacked:
+        yield f"{other} of {len(weights)} weights are not turned to float before they are used."
+    elif other:
+        yield f"{other} of {len(weights)} weights are turned to float before they are used."
+
+
+def _beside_int4(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
+    if kind.weights != "int4":
+        return
+    missed = [weight.op for weight in missed_int4(weights)]
+    spared = [weight.op for weight in weights if weight.dtype == "int8" and weight.op not in missed]
+    if missed:
+        yield f"{len(missed)} of {len(weights)} weights are int8, although there is an int4 kernel: {_listed(missed)}."
+    if spared:
+        yield f"{len(spared)} of {len(weights)} weights are int8, as there is no int4 kernel: {_listed(spared)}."
+
+
+def _without_blocks(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
+    wanted = f"block{kind.block}"
+    other = [w for w in weights if kind.block and w.op in IN_BLOCKS and w.dtype == "int4" and w.granularity != wanted]
+    odd = [weight for weight in other if not can_be_in_blocks(weight, kind.block)]
+    if odd:
+        yield f"{len(odd)} of {len(weights)} weights are not in blocks, as {kind.block} does not divide their depth."
+    if missed := len(other) - len(odd):
+        yield f"{missed} of {len(weights)} weights are not in blocks of {kind.block}, although these would fit."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())

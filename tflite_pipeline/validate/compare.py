@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tflite_pipeline.artifacts import Evaluation, Predictions, QuantizedModel, Reference, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
-from tflite_pipeline.validate.audit import audit
+from tflite_pipeline.validate.audit import Asked, audit
 from tflite_pipeline.validate.intervals import Interval, mean_drop, proportion_drop, share, whole_drop
 from tflite_pipeline.validate.metrics import METRICS, class_labels, class_scores, confusion, predicted_classes
 from tflite_pipeline.validate.parity import check_parity
@@ -40,15 +40,14 @@ class _Output:
 
 def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and is it as good as the reference
     spec: Validation,
-    scheme: str,
-    io: str,
+    asked: Asked,
     reference: Reference,
     model: QuantizedModel,
     predictions: tuple[Predictions, Predictions] | None,
     samples: Samples | None,
     out: Path,
 ) -> Evaluation:
-    """Compare a quantized file with its reference, and with the scheme and io that were asked for.
+    """Compare a quantized file with its reference, and with what was asked for.
 
     `predictions` are the reference's and the quantized file's; without them there are no metrics.
     Raises StageError where a metric cannot be computed.
@@ -64,7 +63,7 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
         agreement={output.name: _agreement(output, output.name in ranked, confidence) for output in found.values()},
         confusion={name: _confusion(output, samples.classes if samples else ()) for name, output in ranked.items()},
         parity=check_parity(reference, spec.parity),
-        audit=audit(model.path, scheme, io),
+        audit=audit(model.path, asked, model.plan, reference.layers),
         inputs=inputs,
         outputs=outputs,
     )

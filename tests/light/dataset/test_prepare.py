@@ -121,6 +121,71 @@ def test_value_that_is_not_finite_is_named(value: float, run: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("steps", "what", "remedy"),
+    [
+        (
+            [],
+            "[-1, 1] after preprocessing. Got 15, where the source has values from 14 to 15.",
+            "a missing scale or normalize step",
+        ),
+        (
+            [{"scale": {"factor": 0.1, "offset": -5.0}}],
+            "[-1, 1] after preprocessing. Got -4, where the source has values from 10 to 11.",
+            "a scale or normalize step that does not fit",
+        ),
+    ],
+)
+@pytest.mark.parametrize("role", ["training", "calibration", "evaluation"])
+def test_value_outside_the_range_is_named(role: Role, steps: Any, what: str, remedy: str, run: Any) -> None:
+    keys = {"preprocessing": steps, "range": [-1, 1], role: {"split": "test"}}
+    values = X.copy()
+    if not steps:
+        values[5:7] = 0  # the first sample and one more are sound
+    with pytest.raises(StageError) as error:
+        run(role, keys, x=values)
+    row = 5 if steps else 7
+    place = f"split 'test', row {row} (x[{row}] of a.npz)"
+    assert error.value.what == f"{place}: must hold values in dataset.range {what}"
+    assert error.value.remedy == (
+        f"The likely cause is {remedy}: correct dataset.preprocessing, or dataset.range where it is wrong."
+    )
+
+
+def test_value_outside_the_range_of_its_input_is_named(run: Any) -> None:
+    keys = {"inputs": {"left": "x", "right": "z"}, "range": {"right": [-0.5, 1]}}
+    small = np.full((10, 1), 0.5, np.float32)
+    assert run("evaluation", keys, x=X, z=small).count == 5
+    small[8] = -0.6
+    with pytest.raises(StageError, match=r"^input 'right', split 'test', row 8 .* \[-0\.5, 1\] .*\. Got -0\.6, where"):
+        run("evaluation", keys, x=X, z=small)
+
+
+def test_range_takes_its_ends_and_what_rounding_adds(run: Any) -> None:
+    ends = np.tile(np.array([-1 - 1.9e-6, 1 + 1.9e-6]), (10, 1))
+    assert run("evaluation", {"range": [-1, 1]}, x=ends).count == 5
+    for column, value in ((0, -1 - 3e-6), (1, 1 + 3e-6)):
+        beyond = ends.copy()
+        beyond[9, column] = value
+        with pytest.raises(StageError, match=rf"row 9 .* Got {'-' if value < 0 else ''}1\.00000\d+, where"):
+            run("evaluation", {"range": [-1, 1]}, x=beyond)
+
+
+def test_integers_have_a_range_too(run: Any) -> None:
+    images = np.arange(20, dtype=np.uint8).reshape(10, 2)
+    assert run("evaluation", {"range": [10, 19]}, x=images).count == 5
+    with pytest.raises(StageError, match=r"row 9 .* Got 19, where the source has values from 18 to 19\."):
+        run("evaluation", {"range": [0, 18]}, x=images)
+
+
+def test_range_of_an_unknown_input_is_refused(run: Any) -> None:
+    keys = {"inputs": {"left": "x", "right": "x"}, "range": {"lft": [0, 1]}}
+    text = r"^dataset\.range\.lft must be the name of an input \(left, right\)\. Got 'lft'\. Did you mean 'left'\?"
+    with pytest.raises(StageError, match=text) as error:
+        run("evaluation", keys, x=X)
+    assert error.value.remedy == "Correct dataset.range."
+
+
+@pytest.mark.parametrize(
     ("labels", "keys", "text"),
     [
         (

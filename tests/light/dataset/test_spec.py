@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tflite_pipeline.dataset.spec import Dataset
 
@@ -114,10 +114,43 @@ def test_defaults_are_sound() -> None:
             "must be steps by input name (left, right). Got a bare list.",
         ),
         ({"low": 1.0}, "high", "must be above low (1). Got 1."),
+        ({"range": [1, -1]}, "range", "must be [low, high] with low below high. Got [1, -1]."),
+        ({"range": [0.5, 0.5]}, "range", "must be [low, high] with low below high. Got [0.5, 0.5]."),
+        ({"range": {}}, "range", "must be [low, high], or such by input name. Got nothing."),
+        (
+            {"range": {"image": [0, 1]}},
+            "range.image",
+            "must be left out: the only input has no name. Got a range for 'image'. Did you mean range: [low, high]?",
+        ),
+        (
+            {"shape": {"left": [1], "right": [1]}, "range": {"left": [0, 1], "rigth": [0, 1]}},
+            "range.rigth",
+            "must be the name of an input (left, right). Got 'rigth'. Did you mean 'right'?",
+        ),
+        (
+            {"shape": {"left": [1], "right": [1]}, "range": {"right": [2, 1]}},
+            "range.right",
+            "must be [low, high] with low below high. Got [2, 1].",
+        ),
     ],
 )
 def test_mistake_is_told(keys: dict[str, Any], path: str, text: str) -> None:
     assert told(section("synthetic", **NOISE | keys)) == {path: text}
+
+
+@pytest.mark.parametrize("value", [[1], [0, 1, 2], [0, float("inf")], ["0", "1"], {"image": [1]}, 1])
+def test_range_of_another_form_is_refused(value: Any) -> None:
+    with pytest.raises(ValidationError):
+        section("digits", range=value)
+
+
+def test_range_holds_for_all_inputs_or_by_name() -> None:
+    both = section("synthetic", shape={"left": [1], "right": [1]}, range=[-1, 1])
+    one = section("synthetic", shape={"left": [1], "right": [1]}, range={"right": [0, 255]})
+    assert (told(both), told(one)) == ({}, {})
+    assert (both.bounds("left"), both.bounds("right")) == ((-1, 1), (-1, 1))
+    assert (one.bounds("left"), one.bounds("right")) == (None, (0, 255))
+    assert section("digits").bounds("") is None
 
 
 def test_unused_defaults_are_not_mistakes() -> None:
@@ -171,6 +204,9 @@ def test_json_schema_takes_the_short_forms() -> None:
     assert list(schema.iter_errors(recipe)) == []
     assert list(schema.iter_errors(recipe | {"preprocessing": {"image": steps}})) == []
     assert list(schema.iter_errors(recipe | {"splits": {"a": True}})) != []
+    assert list(schema.iter_errors(recipe | {"range": [-1, 1]})) == []
+    assert list(schema.iter_errors(recipe | {"range": {"image": [0, 1.5]}})) == []
+    assert list(schema.iter_errors(recipe | {"range": [0, 1, 2]})) != []
 
 
 def test_section_is_read_without_numpy() -> None:

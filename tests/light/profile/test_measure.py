@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tflite_pipeline.errors import StageError
+from tflite_pipeline.profile import measure as measuring
 from tflite_pipeline.profile.measure import measure
 from tflite_pipeline.profile.spec import Latency
 
@@ -28,3 +29,8 @@ def test_a_damaged_file_is_a_stage_error(tmp_path: Path) -> None:
     path.write_bytes((DATA / "float32.tflite").read_bytes()[:2000])
     with pytest.raises(StageError, match=r"cut\.tflite' is damaged"):
         measure(path, Latency(), tmp_path)
+
+
+def test_a_slow_file_is_run_less_often_and_the_profile_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "ENOUGH_SECONDS", 0.0)
+    assert measure(DATA / "float32.tflite", Latency(warmup=0, runs=50), tmp_path).runs == measuring.FEWEST_RUNS

@@ -8,8 +8,9 @@ import pytest
 from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert, progress
+from tflite_pipeline.runtime.inference import BATCH
 from tflite_pipeline.runtime.litert import dequantize, quantize
-from tflite_pipeline.validate.interpreter import BATCH, compute, predict
+from tflite_pipeline.validate.interpreter import compute, predict
 
 DATA = Path(__file__).parents[2] / "data"
 

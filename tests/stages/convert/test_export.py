@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tflite_pipeline.artifacts import KerasModel, Samples
+from tflite_pipeline.artifacts import Engine, KerasModel, Samples
+from tflite_pipeline.convert.calibrate import calibrate
 from tflite_pipeline.convert.export import export
 from tflite_pipeline.convert.quantize import quantize
 from tflite_pipeline.convert.spec import Quantization
@@ -20,6 +21,12 @@ pytestmark = pytest.mark.tf
 
 def factory(name: str, generation: int = 3) -> KerasModel:
     return KerasModel("factory", {"function": f"small_models:{name}", "arguments": {}}, generation, name, 0)
+
+
+def quantized(workers, spec, reference, calibration, folder):
+    (folder / "r").mkdir()
+    ranges = workers.run("plain", calibrate, reference, calibration, 1, folder / "r")
+    return workers.run("keras3", quantize, spec, Engine("mlir", ""), reference, None, (ranges, None), folder / "q")
 
 
 def samples(folder: Path, **arrays: np.ndarray) -> Samples:
@@ -47,7 +54,7 @@ def test_order_survives_quantization_and_integer_io(workers, tmp_path):
     (tmp_path / "q").mkdir()
     reference = workers.run("keras3", export, factory("two_outputs"), 1, calibration, 0, tmp_path / "e")
     spec = Quantization(scheme="full_int8", io="int8")
-    model = workers.run("keras3", quantize, spec, reference, calibration, tmp_path / "q")
+    model = quantized(workers, spec, reference, calibration, tmp_path)
     inputs, outputs = litert.describe(model.path)
     assert [(info.name, info.dtype) for info in inputs] == [("zebra", "int8"), ("apple", "int8")]
     assert [(info.name, info.dtype) for info in outputs] == [("scores", "int8"), ("box", "int8")]
@@ -90,7 +97,7 @@ def test_each_input_is_calibrated_on_its_own_samples(workers, tmp_path):
     (tmp_path / "q").mkdir()
     reference = workers.run("keras3", export, factory("three_alike"), 1, calibration, 0, tmp_path / "e")
     spec = Quantization(scheme="full_int8", io="int8")
-    model = workers.run("keras3", quantize, spec, reference, calibration, tmp_path / "q")
+    model = quantized(workers, spec, reference, calibration, tmp_path)
     inputs, _ = litert.describe(model.path)
     assert [info.name for info in inputs] == list(highest)
     for info in inputs:

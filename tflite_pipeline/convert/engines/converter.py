@@ -8,33 +8,53 @@ from typing import Any
 import numpy as np
 
 from tflite_pipeline.artifacts import Reference, Samples
+from tflite_pipeline.convert.engines.job import Job
+from tflite_pipeline.convert.engines.mlir import refuse_int16
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.convert.schemes import SCHEMES
-from tflite_pipeline.convert.spec import Quantization
+from tflite_pipeline.convert.spec import CONVERTER_METHODS, Quantization
+from tflite_pipeline.runtime.graph import Graph
 from tflite_pipeline.runtime.progress import tracked
 from tflite_pipeline.runtime.tensorflow import tensorflow
 
 
-def quantize(spec: Quantization, reference: Reference, calibration: Samples | None) -> bytes:
+def refusal(spec: Quantization, reference: Reference, graphs: tuple[Graph, ...]) -> str:
+    """Say why the converter cannot make what was asked; nothing where it can."""
+    if reference.saved_model is None:
+        return "it needs a Keras model or a SavedModel, and this is a finished .tflite"
+    if spec.methods - CONVERTER_METHODS or spec.symmetric_activations:
+        return "it calibrates by itself, with minmax"
+    if spec.calibrated and (loops := sorted({op.name for op in graphs[0].ops} & {"IF", "WHILE"})):
+        return f"its calibration does not survive {' and '.join(loops)}"
+    return refuse_int16(spec, reference, graphs) if spec.scheme == "int16x8" else ""
+
+
+def quantize(job: Job) -> bytes:
     """Convert the reference's SavedModel under the scheme; the scheme alone decides the converter's flags."""
     tf = tensorflow()
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(reference.saved_model))
+    spec = job.spec
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(job.reference.saved_model))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # There is no public name for it, although accelerators need it.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = not spec.per_channel_dense
     if spec.scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if calibration is not None:
-        converter.representative_dataset = lambda: _representative(reference, calibration)
-        converter.target_spec.supported_ops = [_integer_ops(tf, SCHEMES[spec.scheme].activations)]
+    if job.samples is not None:
+        samples = job.samples
+        converter.representative_dataset = lambda: _representative(job.reference, samples)
+        converter.target_spec.supported_ops = _op_sets(tf, spec)
         converter.inference_input_type = converter.inference_output_type = tf.as_dtype(spec.io)
     with explained(spec.scheme):
         content: bytes = converter.convert()
     return content
 
 
-def _integer_ops(tf: Any, activations: str) -> Any:
-    if activations == "int16":
-        return tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-    return tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+def _op_sets(tf: Any, spec: Quantization) -> list[Any]:
+    ops = tf.lite.OpsSet
+    int16 = SCHEMES[spec.scheme].activations == "int16"
+    integer = ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8 if int16 else ops.TFLITE_BUILTINS_INT8
+    # With the float kernels among them, the converter leaves an op float instead of giving up.
+    return [integer, *([ops.TFLITE_BUILTINS] if spec.allow_float else [])]
 
 
 def _representative(reference: Reference, calibration: Samples) -> Iterator[dict[str, Any]]:

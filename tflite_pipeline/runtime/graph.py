@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,27 @@ _WITH_WEIGHTS = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM",
     "UNIDIRECTIONAL_SEQUENCE_RNN",
 }
+_BORDER = {"QUANTIZE", "DEQUANTIZE"}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """`stored` tensors have their values in the file; `state` ones keep theirs between inferences."""
+    """`stored` tensors have their values in the file; `state` ones keep theirs between inferences.
+
+    `granularity` says what shares a scale: per_tensor, per_channel, block32 (every 32 values), or "".
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    quantized: bool
+    granularity: str
     stored: bool
     state: bool
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its integers stand for real numbers."""
+        return bool(self.granularity)
 
 
 @dataclass(frozen=True)
@@ -55,23 +64,34 @@ class Op:
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant matrix or kernel as the file stores it; `unpacked` says that a DEQUANTIZE stands before its use."""
+    """A constant matrix or kernel as the file stores it, and the type of op that uses it.
 
+    `unpacked` says that a DEQUANTIZE stands before its use; `granularity` is that of `Tensor`.
+    """
+
+    op: str
     name: str
     dtype: str
-    elements: int
+    shape: tuple[int, ...]
+    granularity: str
     unpacked: bool
+
+    @property
+    def elements(self) -> int:
+        """How many values it has, however they are packed."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One subgraph."""
+    """One subgraph; `titles` are the names that the file's signatures give to outputs, by number of the tensor."""
 
     index: int
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: frozenset[int]
     outputs: frozenset[int]
+    titles: dict[int, str] = field(default_factory=dict)
 
     @cached_property
     def origins(self) -> dict[int, tuple[int, bool]]:
@@ -82,6 +102,32 @@ class Graph:
                 origin, unpacked = origins[op.inputs[0]]
                 origins.update({i: (origin, unpacked or op.name == "DEQUANTIZE") for i in op.outputs})
         return origins
+
+    @cached_property
+    def scopes(self) -> frozenset[str]:
+        """All scopes that tensors lie in, as far as their names tell: of `a/b/Relu;c/MatMul` a, b and c."""
+        parts = (part.split("/") for tensor in self.tensors for part in tensor.name.split(";"))
+        return frozenset(scope for words in parts for scope in words[:-1])
+
+    @cached_property
+    def names(self) -> dict[int, tuple[str, ...]]:
+        """By number of the op: the names of what it computes, its own outputs first, then their titles.
+
+        What QUANTIZE or DEQUANTIZE makes of a tensor counts as computed by the op before it: engines that put them in
+        leave the old name to either side.
+        """
+        makers: dict[int, Op] = {}
+        for op in self.ops:
+            maker = makers.get(op.inputs[0]) if op.name in _BORDER else op
+            if maker is not None:
+                makers.update(dict.fromkeys(op.outputs, maker))
+        names: dict[int, list[str]] = {op.index: [] for op in self.ops}
+        for index, maker in makers.items():
+            names[maker.index].append(self.tensors[index].name)
+        for index, title in self.titles.items():
+            if index in makers:
+                names[makers[index].index].append(title)
+        return {op: tuple(dict.fromkeys(found)) for op, found in names.items()}
 
     def activations_of(self, op: Op) -> list[int]:
         """List the op's tensors that depend on the graph's inputs; state is none."""
@@ -101,7 +147,8 @@ class Graph:
                 origin, unpacked = self.origins[index]
                 tensor = self.tensors[origin]
                 if tensor.quantized or "float" in tensor.dtype:
-                    found.append(Weight(tensor.name, tensor.dtype, math.prod(tensor.shape), unpacked))
+                    kind = tensor.dtype, tensor.shape, tensor.granularity
+                    found.append(Weight(op.name, tensor.name, *kind, unpacked))
         return found
 
 
@@ -119,21 +166,40 @@ def _graph(model: Any, index: int) -> Graph:
         ops=tuple(_op(model, graph.Operators(i), i) for i in range(graph.OperatorsLength())),
         inputs=frozenset(graph.Inputs(i) for i in range(graph.InputsLength())),
         outputs=frozenset(graph.Outputs(i) for i in range(graph.OutputsLength())),
+        titles=_titles(model, index),
     )
+
+
+def _titles(model: Any, index: int) -> dict[int, str]:
+    signatures = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
+    maps = (s.Outputs(i) for s in signatures if s.SubgraphIndex() == index for i in range(s.OutputsLength()))
+    return {row.TensorIndex(): row.Name().decode() for row in maps}
 
 
 def _tensor(model: Any, tensor: Any) -> Tensor:
     buffer = model.Buffers(tensor.Buffer())
-    quantization = tensor.Quantization()
     return Tensor(
         name=tensor.Name().decode(),
         dtype=litert.type_name(tensor),
         shape=tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())),
-        quantized=quantization is not None and quantization.ScaleLength() > 0,
+        granularity=_granularity(tensor.Quantization()),
         # Buffers of files above 2 GB lie outside the flatbuffer, at an offset.
         stored=buffer.DataLength() > 0 or buffer.Offset() > 1,
         state=bool(tensor.IsVariable()),
     )
+
+
+def _granularity(quantization: Any) -> str:
+    from ai_edge_litert import schema_py_generated as schema
+
+    if quantization is None:
+        return ""
+    if quantization.DetailsType() == schema.QuantizationDetails.BlockwiseQuantization:
+        details, table = schema.BlockwiseQuantization(), quantization.Details()
+        details.Init(table.Bytes, table.Pos)
+        return f"block{details.BlockSize()}"
+    scales = quantization.ScaleLength()
+    return "per_channel" if scales > 1 else "per_tensor" if scales else ""
 
 
 def _op(model: Any, operator: Any, index: int) -> Op:
