@@ -173,6 +173,13 @@ class Predictions:
 
 
 @dataclass(frozen=True)
+class Parity:
+    """How the reference compares with its original model: `{checked, passed, difference, limit, samples, reason}`."""
+
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How the quantized file compares with its reference and with what was asked; parts of `report.json`.
 
@@ -180,7 +187,7 @@ class Evaluation:
     agreement: by output `{value, interval: [lo, hi], samples, sqnr_db}`; `value` is None where the output is no class.
     confusion: by output `{classes, reference: rows, quantized: rows, recall: {reference: […], quantized: […]}}`,
     each row `[true class, predicted class, count]`.
-    parity: `{checked, passed, difference, limit, samples, reason}`.
+    parity: that of the reference.
     audit: `{passed, found, asked, io_found, io_asked, ops: {name: n}, quantize_ops, dequantize_ops, dtypes: {dtype: n},
     activations: {dtype: n}, weights: {dtype: n}, granularity: {per_tensor | per_channel | block32: weights},
     float_ops: [{op, index, subgraph, tensor, layer}], allowed_float_ops: likewise, custom_ops, plan, findings: […]}`;

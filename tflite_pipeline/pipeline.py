@@ -16,6 +16,7 @@ from tflite_pipeline.artifacts import (
     Histograms,
     Hygiene,
     KerasModel,
+    Parity,
     Predictions,
     Profile,
     QuantizedModel,
@@ -53,6 +54,7 @@ from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.gates import judge, verdict
 from tflite_pipeline.validate.interpreter import predict
+from tflite_pipeline.validate.parity import check_parity
 from tflite_pipeline.validate.spec import Gates
 
 Role = str
@@ -165,7 +167,7 @@ class _Course:
     def _samples(self, role: Role, taken: tuple[str, ...]) -> Entry[Samples]:
         spec, label = _only(self.loaded.recipe.dataset, role), f"dataset {role}"
         with told_by(label):
-            digest = source_digest(spec, self.bench.code_folders)
+            digest = source_digest(spec, self.bench.code_folders, self.runner.store.file_digest)
         args = (spec, role, self.loaded.recipe.seed, taken)
         return self.runner.run("dataset", Samples, prepare, *args, label=label, also=digest)
 
@@ -263,7 +265,8 @@ class _Course:
         asked = self.loaded.recipe.quantization
         both = predictions if evaluation else None
         wanted = Asked(scheme=asked.scheme, io=asked.io, allow_float=asked.allow_float)
-        args = (narrowed, wanted, reference, quantized, both, evaluation)
+        parity = self.runner.run("parity", Parity, check_parity, reference, spec.parity)
+        args = (narrowed, wanted, parity, reference, quantized, both, evaluation)
         return self.runner.run("compare", Evaluation, compare, *args)
 
     def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:

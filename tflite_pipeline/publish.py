@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from tflite_pipeline import __version__
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.report.build import write_json
 from tflite_pipeline.report.page import write_page
-from tflite_pipeline.store import Store
+from tflite_pipeline.store import Store, installed
 
 VERSIONS = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "ai-edge-quantizer", "numpy")
 
@@ -34,7 +33,7 @@ def publish(store: Store, loaded: LoadedRecipe, report: dict[str, Any], files: d
 
 def versions() -> dict[str, str]:
     """Give the versions of Python, of this package and of all that decides what a file holds."""
-    found = {name: importlib.metadata.version(name) for name in VERSIONS}
+    found = {name: installed(name) for name in VERSIONS}
     return {"tflite-pipeline": __version__, "python": sys.version.split()[0], **found}
 
 

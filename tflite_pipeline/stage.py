@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.disk import disk_errors_told
 from tflite_pipeline.runtime.worker import Kind, Workers
 from tflite_pipeline.spec import Section
-from tflite_pipeline.store import Entry, Store, code_digest
+from tflite_pipeline.store import Entry, Store, code_digest, installed
 
 T = TypeVar("T")
 
@@ -31,11 +30,13 @@ class Stage:
     code: tuple[str, ...]
     libraries: tuple[str, ...]
     resumable: bool = False
+    before_keras: bool = False
+    """Runs before any stage that needs Keras, which is started meanwhile since it takes long."""
 
 
 STAGES: dict[str, Stage] = {
-    "model": Stage(("model",), ("h5py",)),
-    "dataset": Stage(("dataset",), ("numpy", "pillow", "scikit-learn")),
+    "model": Stage(("model",), ("h5py",), before_keras=True),
+    "dataset": Stage(("dataset",), ("numpy", "pillow", "scikit-learn"), before_keras=True),
     "probe": Stage(("dataset",), ("numpy",)),
     "train": Stage(("model", "train"), TENSORFLOW, resumable=True),
     "export": Stage(("model", "convert"), TENSORFLOW),
@@ -44,6 +45,7 @@ STAGES: dict[str, Stage] = {
     "hygiene": Stage(("dataset", "convert"), ("numpy",)),
     "engine": Stage(("convert",), QUANTIZERS),
     "quantize": Stage(("convert",), QUANTIZERS),
+    "parity": Stage(("validate",), LITERT),
     "predict": Stage(("validate",), LITERT),
     "compare": Stage(("validate",), LITERT),
     "profile": Stage(("profile",), LITERT),
@@ -73,7 +75,7 @@ class Runner:
     workers: Workers
     observer: Observer
     keras: Kind = "plain"
-    """The worker of the model's Keras; it starts as soon as any stage has to work, because it takes long to load."""
+    """The worker of the model's Keras."""
     seconds: dict[str, float] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
 
@@ -95,13 +97,14 @@ class Runner:
         key = {
             "function": function.__qualname__,
             "code": code_digest((*stage.code, *SHARED_CODE)),
-            "libraries": {library: importlib.metadata.version(library) for library in stage.libraries},
+            "libraries": {library: installed(library) for library in stage.libraries},
             "arguments": _identity(args),
             "also": also,
         }
 
         def make(out: Path) -> T:
-            self.workers.start(self.keras)
+            if stage.before_keras:
+                self.workers.start(self.keras)
             sink = partial(self.observer.progress, label)
             return self.workers.run(worker, function, *_plain(args), out, sink=sink)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -46,9 +47,10 @@ class Store:
     """Entries below one folder."""
 
     def __init__(self, root: Path, force: bool = False) -> None:
-        """With `force` nothing is found, so everything is made anew."""
+        """With `force` only what this store has made itself is found, so everything is made anew, once."""
         self._root = root
         self._force = force
+        self._made: set[Path] = set()
         self._digests = _FileDigests(root / "digests.json")
         root.mkdir(parents=True, exist_ok=True)
         _sweep_partial(root)
@@ -66,18 +68,20 @@ class Store:
         folder = self._root / stage / name
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(folder.with_suffix(".lock")):
-            if not self._force and (entry := _read(folder, kind)):
+            if (not self._force or folder in self._made) and (entry := _read(folder, kind)):
                 return entry
             out = folder.with_suffix(".resume" if resumable else f".{os.getpid()}.partial")
             out.mkdir(exist_ok=True)
             begin = time.perf_counter()
             try:
                 artifact = make(out)
-                return _publish(out, folder, artifact, kind, time.perf_counter() - begin)
+                made = _publish(out, folder, artifact, kind, time.perf_counter() - begin)
             except Exception:
                 if not resumable:
                     shutil.rmtree(out, ignore_errors=True)
                 raise
+            self._made.add(folder)
+            return made
 
     def fresh_folder(self) -> Path:
         """Make an empty folder on the file system of the store, to be filled and then put in place by `replace`."""
@@ -113,6 +117,12 @@ def refuse_foreign_folders(out: Path, names: Sequence[str]) -> None:
             problems.append(Problem("", "--out", f"{text} Choose another --out, or another name in the recipe."))
     if problems:
         raise RecipeError(problems)
+
+
+@cache
+def installed(library: str) -> str:
+    """Give the installed version of a library."""
+    return importlib.metadata.version(library)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -171,8 +172,8 @@ def _origin(file: str, arrays: list[tuple[str, range]], row: int) -> str:
     return next(f"{array}[{row - rows.start}] of {file}" for array, rows in arrays if row in rows)
 
 
-def digest(spec: Npz) -> str:
+def digest(spec: Npz, digest_file: Callable[[Path], str] = file_digest) -> str:
     """Give the digest of the file."""
     if not spec.path.is_file():
         raise StageError(f"{spec.path} does not exist.", "Put the file there or correct dataset.path.")
-    return file_digest(spec.path)
+    return digest_file(spec.path)

@@ -43,8 +43,8 @@ def bundle(model: QuantizedModel, name: str, preprocessing: Any, samples: Sample
         "vectors_made_by": f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
     }
     path = out / "handoff.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(model.path, FILE)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.write(model.path, FILE, zipfile.ZIP_STORED)  # weights hardly shrink
         archive.writestr("contract.json", json.dumps(contract, indent=2))
         archive.writestr("README.txt", README.format(name=name, file=FILE))
         if samples is not None:

@@ -18,7 +18,7 @@ from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.progress import tracked
 
 FEWEST_RUNS = 5
-ENOUGH_SECONDS = 1.0
+ENOUGH_SECONDS = 0.5
 
 
 def measure(path: Path, latency: Latency, out: Path) -> Profile:

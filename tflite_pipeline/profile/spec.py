@@ -16,4 +16,4 @@ class Latency(Section):
     warmup: Annotated[int, Field(ge=0)] = 5
     """Runs before the clock starts."""
     runs: Count = 50
-    """Runs that are timed; fewer, but at least 5, once they took a second together."""
+    """Runs that are timed; fewer, but at least 5, once they took half a second together."""

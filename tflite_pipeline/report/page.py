@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ from tflite_pipeline.report.words import bytes_text, change_text, interval_text,
 
 def write_page(path: Path, report: dict[str, Any]) -> None:
     """Render `page.html` with the report's numbers."""
+    path.write_text(_template().render(report=report))
+
+
+@cache
+def _template() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
@@ -17,7 +23,7 @@ def write_page(path: Path, report: dict[str, Any]) -> None:
     )
     environment.filters.update(bytes=bytes_text, metric=metric_text, ms=milliseconds)
     environment.globals.update(interval=interval_text, change=change_text, square=_square)
-    path.write_text(environment.get_template("page.html").render(report=report))
+    return environment.get_template("page.html")
 
 
 def _square(table: dict[str, Any], side: str) -> list[list[int]]:

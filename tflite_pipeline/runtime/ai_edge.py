@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -106,6 +107,10 @@ def _explained(original: Original) -> Iterator[None]:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Keep the library's warnings from the log, and from tests, where they are errors; infinite float16 is an error."""
+    from tqdm import tqdm
+
+    # Its own lock is one between processes, which a worker that is ended leaves behind with a warning.
+    tqdm.set_lock(threading.RLock())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ai_edge_quantizer\b")
         warnings.filterwarnings("error", "overflow", RuntimeWarning)

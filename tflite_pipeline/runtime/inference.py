@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from tflite_pipeline.artifacts import Samples, TensorInfo
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.graph import read_graphs
 from tflite_pipeline.runtime.progress import advance
 from tflite_pipeline.runtime.rows import Rows, stored_rows
 
@@ -24,6 +26,8 @@ Consumer = Callable[[int, list[Array]], None]
 
 BATCH = 8
 """Rows an inference where the graph allows it: more gain little and cost memory."""
+MOST_ACTIVATIONS = 1_000_000
+"""Values that a sample fills, up to which several at a time are faster; of a larger graph they leave the cache."""
 
 
 def inputs_of(samples: Samples) -> dict[str, Rows]:
@@ -83,9 +87,11 @@ def elsewhere(job: Job, path: Path) -> Job:
 
 
 def widen(job: Job) -> Job:
-    """Take more rows an inference where the graph gives the same results with them."""
+    """Take more rows an inference where the graph is small, and gives the same results with them."""
     all_batched = all(_is_batched(info, array) for info, array in zip(job.inputs, job.arrays, strict=True))
     if job.stateful or not all_batched or job.rows >= BATCH or job.count < BATCH:
+        return job
+    if _activations(job.path) > MOST_ACTIVATIONS:
         return job
     wide = replace(job, rows=BATCH, shapes=_shapes(job, BATCH))
     one = _Session(job)
@@ -96,6 +102,12 @@ def widen(job: Job) -> Job:
     parts = [[rows.copy() for rows in one.outputs_of(start)] for start in range(0, BATCH, job.rows)]
     slow = [np.concatenate(column)[:BATCH] for column in zip(*parts, strict=True)]
     return wide if all(map(_same, job.outputs, fast, slow)) else job
+
+
+def _activations(path: Path) -> int:
+    """Count the values of all tensors that one inference fills."""
+    graphs = read_graphs(path)
+    return sum(math.prod(map(abs, tensor.shape)) for graph in graphs for tensor in graph.tensors if not tensor.stored)
 
 
 def run(job: Job, threads: int, consume: Consumer, what: str) -> None:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.artifacts import Evaluation, Predictions, QuantizedModel, Reference, Samples
+from tflite_pipeline.artifacts import Evaluation, Parity, Predictions, QuantizedModel, Reference, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.validate.audit import Asked, audit
 from tflite_pipeline.validate.intervals import Interval, mean_drop, proportion_drop, share, whole_drop
 from tflite_pipeline.validate.metrics import METRICS, class_labels, class_scores, confusion, predicted_classes
-from tflite_pipeline.validate.parity import check_parity
 from tflite_pipeline.validate.spec import NEED_LABELS, MetricRow, Validation
 
 Array = npt.NDArray[Any]
@@ -41,6 +40,7 @@ class _Output:
 def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and is it as good as the reference
     spec: Validation,
     asked: Asked,
+    parity: Parity,
     reference: Reference,
     model: QuantizedModel,
     predictions: tuple[Predictions, Predictions] | None,
@@ -49,6 +49,7 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
 ) -> Evaluation:
     """Compare a quantized file with its reference, and with what was asked for.
 
+    `parity` is the reference's with its original model, which the evaluation takes over.
     `predictions` are the reference's and the quantized file's; without them there are no metrics.
     Raises StageError where a metric cannot be computed.
     """
@@ -62,7 +63,7 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
         metrics={row.key: _score(row.metric, output, confidence) for row, output in chosen},
         agreement={output.name: _agreement(output, output.name in ranked, confidence) for output in found.values()},
         confusion={name: _confusion(output, samples.classes if samples else ()) for name, output in ranked.items()},
-        parity=check_parity(reference, spec.parity),
+        parity=parity.found,
         audit=audit(model.path, asked, model.plan, reference.layers),
         inputs=inputs,
         outputs=outputs,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tflite_pipeline.artifacts import Evaluation, Predictions, QuantizedModel, Reference
+from tflite_pipeline.artifacts import Evaluation, Parity, Predictions, QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.validate.audit import Asked
@@ -14,6 +14,7 @@ from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.interpreter import predict
 from tflite_pipeline.validate.spec import Validation
 
+UNCHECKED = Parity({"checked": False})
 DATA = Path(__file__).parents[2] / "data"
 
 
@@ -33,7 +34,7 @@ def evaluate(tmp_path: Path, samples: Any, metrics: list[Any], file: str = "full
         predictions.append(predict(path, samples, 2, out))
     spec = Validation.model_validate({"metrics": metrics})
     both = (predictions[0], predictions[1])
-    return compare(spec, Asked(scheme="full_int8", io="int8"), reference, model, both, samples, tmp_path)
+    return compare(spec, Asked(scheme="full_int8", io="int8"), UNCHECKED, reference, model, both, samples, tmp_path)
 
 
 def test_metrics_are_those_of_the_predictions(tmp_path, make_samples, rows) -> None:
@@ -96,7 +97,7 @@ def test_the_interval_of_an_auc_lies_above_zero_where_the_quantized_outputs_are_
     samples = make_samples({"": np.zeros((200, 16))}, {"": labels})
     spec = Validation.model_validate({"metrics": ["auc"]})
     asked = Asked(scheme="float32", io="float32")
-    row = compare(spec, asked, reference, model, (both[0], both[1]), samples, tmp_path).metrics["auc"]
+    row = compare(spec, asked, UNCHECKED, reference, model, (both[0], both[1]), samples, tmp_path).metrics["auc"]
     assert row["reference"] > 0.95
     assert 0.3 < row["interval"][0] < row["drop"] < row["interval"][1] < 0.7
 
@@ -122,8 +123,9 @@ def test_without_predictions_there_are_parity_and_audit_only(tmp_path) -> None:
     reference = Reference(DATA / "float32.tflite", "0", inputs, outputs, None, None, "test")
     model = QuantizedModel(DATA / "float_island.tflite", "1", "full_int8", "int8", "test")
     asked = Asked(scheme="full_int8", io="float32")
-    found = compare(Validation(), asked, reference, model, None, None, tmp_path)
+    found = compare(Validation(), asked, UNCHECKED, reference, model, None, None, tmp_path)
     assert (found.metrics, found.agreement, found.audit["found"]) == ({}, {}, "mixed")
+    assert found.parity == UNCHECKED.found
 
 
 @pytest.mark.parametrize(

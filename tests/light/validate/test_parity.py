@@ -27,7 +27,7 @@ def write_probe(path: Path, outputs: dict[str, np.ndarray]) -> Path:
 
 
 def test_parity_is_not_checked_without_a_probe() -> None:
-    found = check_parity(reference(None), 1e-3)
+    found = check_parity(reference(None), 1e-3, Path()).found
     assert (found["checked"], found["passed"], found["reason"]) == (
         False, None, "there is no original model to compare with."
     )  # fmt: skip
@@ -35,7 +35,7 @@ def test_parity_is_not_checked_without_a_probe() -> None:
 
 def test_equal_outputs_pass(tmp_path: Path) -> None:
     outputs = compute(DATA / "two_by_two.tflite", INPUTS)
-    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3)
+    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3, Path()).found
     assert (found["checked"], found["passed"], found["difference"], found["samples"]) == (True, True, 0.0, 3)
 
 
@@ -43,7 +43,7 @@ def test_the_worst_output_counts_relative_to_its_own_size(tmp_path: Path) -> Non
     outputs = compute(DATA / "two_by_two.tflite", INPUTS)
     outputs["area"] = outputs["area"].copy()
     outputs["area"][2, 0] += np.abs(outputs["area"]).max() / 2
-    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3)
+    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3, Path()).found
     assert not found["passed"]
     assert found["difference"] == pytest.approx(
         0.5 * np.abs(compute(DATA / "two_by_two.tflite", INPUTS)["area"]).max() / np.abs(outputs["area"]).max(),
@@ -53,13 +53,13 @@ def test_the_worst_output_counts_relative_to_its_own_size(tmp_path: Path) -> Non
 
 def test_nan_in_the_probe_fails(tmp_path: Path) -> None:
     outputs = {**compute(DATA / "two_by_two.tflite", INPUTS), "area": np.full((3, 2), np.nan, np.float32)}
-    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3)
+    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3, Path()).found
     assert (found["checked"], found["passed"], found["difference"]) == (True, False, None)
     assert "NaN" in found["reason"]
 
 
 def test_other_output_names_leave_it_unchecked(tmp_path: Path) -> None:
     outputs = {"a": np.zeros((3, 2), np.float32), "b": np.zeros((3, 3), np.float32)}
-    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3)
+    found = check_parity(reference(write_probe(tmp_path / "probe.npz", outputs)), 1e-3, Path()).found
     assert (found["checked"], found["passed"]) == (False, None)
     assert "'area', 'width', are not named as the original's, 'a', 'b'" in found["reason"]

@@ -43,7 +43,7 @@ def test_names_and_order_are_those_of_the_model(workers, tmp_path):
     reference = workers.run("keras3", export, factory("two_outputs"), 1, None, 0, tmp_path)
     assert [(info.name, info.shape) for info in reference.inputs] == [("zebra", (1, 8, 8, 1)), ("apple", (1, 3))]
     assert [(info.name, info.shape) for info in reference.outputs] == [("scores", (1, 4)), ("box", (1, 2))]
-    assert check_parity(reference, 1e-5)["passed"]
+    assert check_parity(reference, 1e-5, Path()).found["passed"]
 
 
 def test_order_survives_quantization_and_integer_io(workers, tmp_path):
@@ -63,7 +63,7 @@ def test_order_survives_quantization_and_integer_io(workers, tmp_path):
 def test_keras2_model_keeps_its_order(workers, tmp_path):
     reference = workers.run("keras2", export, factory("two_outputs_keras2", 2), 1, None, 0, tmp_path)
     assert [info.name for info in reference.outputs] == ["zulu", "alpha"]
-    assert check_parity(reference, 1e-5)["passed"]
+    assert check_parity(reference, 1e-5, Path()).found["passed"]
 
 
 def test_open_dimensions_come_from_the_samples(workers, tmp_path):
@@ -84,7 +84,7 @@ def test_batch_is_what_the_recipe_says(workers, tmp_path):
         out.mkdir()
         reference = workers.run("keras3", export, factory("two_outputs"), batch, None, 0, out)
         assert reference.inputs[0].shape[0] == found
-        assert check_parity(reference, 1e-5)["passed"]
+        assert check_parity(reference, 1e-5, Path()).found["passed"]
 
 
 def test_each_input_is_calibrated_on_its_own_samples(workers, tmp_path):

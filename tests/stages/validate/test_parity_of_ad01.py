@@ -36,7 +36,9 @@ def test_a_published_conversion_without_its_biases_fails_parity(shared_data: Pat
     subprocess.run(command, check=True, capture_output=True, env=environment)
     path = folder / "ad01_fp32.tflite"
     inputs, outputs = litert.describe(path)
-    original, faulty = (check_parity(Reference(path, "0", inputs, outputs, None, p, "tflite"), 1e-3) for p in probes)
+    original, faulty = (
+        check_parity(Reference(path, "0", inputs, outputs, None, p, "tflite"), 1e-3, Path()).found for p in probes
+    )
     assert (original["checked"], original["passed"], original["samples"]) == (True, False, 8)
     # 0.66 of outputs up to 42.3.
     assert original["difference"] == pytest.approx(0.01565, rel=0.01)
