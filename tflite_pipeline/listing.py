@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.convert.spec import ENGINE_SUMMARIES, METHOD_SUMMARIES
 from tflite_pipeline.dataset.spec import Dataset, Step
 from tflite_pipeline.model.spec import Model
+from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.targets.names import TARGET_SUMMARIES
 from tflite_pipeline.train.spec import METHODS
 from tflite_pipeline.validate.spec import METRIC_SUMMARIES

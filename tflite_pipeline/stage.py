@@ -17,7 +17,7 @@ from tflite_pipeline.store import Entry, Store, code_digest, installed
 
 T = TypeVar("T")
 
-SHARED_CODE = ("artifacts", "runtime")
+SHARED_CODE = ("artifacts", "runtime", "schemes", "spec")
 TENSORFLOW = ("tensorflow", "keras", "tf_keras", "ai-edge-litert", "numpy")
 QUANTIZERS = (*TENSORFLOW, "ai-edge-quantizer")
 LITERT = ("ai-edge-litert", "numpy", "scipy")

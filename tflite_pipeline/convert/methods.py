@@ -13,10 +13,10 @@ from tflite_pipeline.convert.calibrate import check_ranges
 from tflite_pipeline.convert.clipping import Array, Interval
 from tflite_pipeline.convert.engines.job import Limits
 from tflite_pipeline.convert.plan import Plan
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.convert.spec import DEFAULT_METHOD, HISTOGRAM_METHODS, Method, Quantization
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.graph import Graph, read_graphs
+from tflite_pipeline.schemes import SCHEMES
 
 SMOOTHING = 0.95
 """Weight of the past in the moving average, as in ai-edge-quantizer."""

@@ -10,11 +10,11 @@ from tflite_pipeline.convert.engines import ai_edge, converter, mlir
 from tflite_pipeline.convert.engines.job import Job
 from tflite_pipeline.convert.methods import choose_limits
 from tflite_pipeline.convert.plan import Plan, make_plan
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.graph import Graph, read_graphs
+from tflite_pipeline.schemes import SCHEMES
 
 
 class _Engine(Protocol):

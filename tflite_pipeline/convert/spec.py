@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.errors import did_you_mean
+from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Many, Mistake, Section, Selector
 
 Io = Literal["float32", "int8", "uint8", "int16"]

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.dataset import spec as dataset_spec
 from tflite_pipeline.dataset.mistakes import overlap_mistakes, role_mistakes
@@ -14,6 +13,7 @@ from tflite_pipeline.dataset.spec import Dataset, Rows, Step
 from tflite_pipeline.errors import did_you_mean
 from tflite_pipeline.model import spec as model_spec
 from tflite_pipeline.model.spec import Model
+from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Mistake
 from tflite_pipeline.targets.names import TARGET_SUMMARIES
 from tflite_pipeline.train.spec import Training

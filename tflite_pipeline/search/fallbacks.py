@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from tflite_pipeline.convert.schemes import SCHEMES, Scheme
 from tflite_pipeline.convert.spec import EngineName, Io
+from tflite_pipeline.schemes import SCHEMES, Scheme
 
 SCHEME = "quantization.scheme"
 _FOR_INTEGERS = {"calibration": "{}", "rules": "[]", "allow_float": "[]", "symmetric_activations": "false"}

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.errors import Problem, RecipeError
 from tflite_pipeline.recipe.inherit import read_chain
 from tflite_pipeline.recipe.load import LoadedRecipe, load_recipe
 from tflite_pipeline.recipe.overrides import apply_overrides
 from tflite_pipeline.recipe.yaml_text import read_scalar, read_yaml, shown
+from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.search.fallbacks import SCHEME, Fallback, fallbacks, means_nothing, methods_of
 
 _FOLDER_LENGTH = 100

@@ -12,13 +12,12 @@ from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.graph import Graph, Weight, read_graphs
 from tflite_pipeline.runtime.layers import fits, layers_at
+from tflite_pipeline.schemes import SCHEMES, Scheme
 from tflite_pipeline.spec import Many, Section, Selector
 from tflite_pipeline.validate import kinds
 from tflite_pipeline.validate.kinds import (
     FLOATS,
     IN_BLOCKS,
-    KINDS,
-    Kind,
     Part,
     can_be_in_blocks,
     computed_in,
@@ -129,7 +128,7 @@ def _io(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], asked: str)
 
 
 def _findings(asked: str, found: str, parts: Sequence[Part]) -> list[str]:
-    kind = KINDS.get(asked)
+    kind = SCHEMES.get(asked) if asked != "mixed" else None
     integer = kind is not None and kind.activations not in FLOATS
     weights = [weight for part in _judged(parts) for weight in part.weights]
     floats = [part.op.name for part in parts if part.in_float and not part.allowed]
@@ -169,7 +168,7 @@ def _left_float(asked: str, weights: Sequence[Weight]) -> Iterator[str]:
     yield f"{text}{why}."
 
 
-def _read_otherwise(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
+def _read_otherwise(kind: Scheme, weights: Sequence[Weight]) -> Iterator[str]:
     """Tell integer weights that are turned to float before their use and should not be, or the other way round."""
     integers = [weight for weight in weights if weight.dtype not in FLOATS]
     other = sum(weight.unpacked != kind.unpacked for weight in integers)
@@ -179,7 +178,7 @@ def _read_otherwise(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
         yield f"{other} of {len(weights)} weights are turned to float before they are used."
 
 
-def _beside_int4(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
+def _beside_int4(kind: Scheme, weights: Sequence[Weight]) -> Iterator[str]:
     if kind.weights != "int4":
         return
     missed = [weight.op for weight in missed_int4(weights)]
@@ -190,7 +189,7 @@ def _beside_int4(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
         yield f"{len(spared)} of {len(weights)} weights are int8, as there is no int4 kernel: {_listed(spared)}."
 
 
-def _without_blocks(kind: Kind, weights: Sequence[Weight]) -> Iterator[str]:
+def _without_blocks(kind: Scheme, weights: Sequence[Weight]) -> Iterator[str]:
     wanted = f"block{kind.block}"
     other = [w for w in weights if kind.block and w.op in IN_BLOCKS and w.dtype == "int4" and w.granularity != wanted]
     odd = [weight for weight in other if not can_be_in_blocks(weight, kind.block)]

@@ -27,28 +27,6 @@ _BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What a scheme promises: `unpacked` weights are turned to float before use, `block` of them share a scale."""
-
-    weights: str
-    activations: str
-    unpacked: bool = False
-    block: int = 0
-
-
-KINDS: dict[str, Kind] = {
-    "float32": Kind("float32", "float32"),
-    "float16": Kind("float16", "float32"),
-    **{f"dynamic_{dtype}": Kind(dtype, "float32") for dtype in ("int8", "int4")},
-    **{f"dynamic_int4_block{size}": Kind("int4", "float32", block=size) for size in (32, 64, 128)},
-    **{f"weight_{dtype}": Kind(dtype, "float32", unpacked=True) for dtype in ("int8", "int4")},
-    "full_int8": Kind("int8", "int8"),
-    "int8x4": Kind("int4", "int8"),
-    "int16x8": Kind("int8", "int16"),
-}
-
-
-@dataclass(frozen=True)
 class Part:
     """An op in its graph: the dtypes of the numbers that it works on, and its weights.
 

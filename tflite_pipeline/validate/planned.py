@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tflite_pipeline.runtime.graph import Weight
-from tflite_pipeline.validate.kinds import FLOATS, INTEGERS, KINDS, WITH_INT4, Kind, Part, can_be_in_blocks
+from tflite_pipeline.schemes import SCHEMES, Scheme
+from tflite_pipeline.validate.kinds import FLOATS, INTEGERS, WITH_INT4, Part, can_be_in_blocks
 
 _TOLD = 8
 """Findings of one sort that are told one by one; the rest are counted."""
@@ -31,7 +32,7 @@ def check_plan(parts: Sequence[Part], plan: Mapping[str, str]) -> dict[str, Any]
         "checked": len(checked),
         "not_checked": [name for name in found if name not in checked],
         "mismatches": [
-            _row(part, name, plan[name]) for name, part in checked.items() if not _agrees(part, KINDS[plan[name]])
+            _row(part, name, plan[name]) for name, part in checked.items() if not _agrees(part, SCHEMES[plan[name]])
         ],
     }
 
@@ -65,14 +66,14 @@ def _described(weight: Weight) -> str:
     return " ".join(word for word in ("unpacked" * weight.unpacked, weight.dtype, block) if word)
 
 
-def _agrees(part: Part, kind: Kind) -> bool:
+def _agrees(part: Part, kind: Scheme) -> bool:
     if part.allowed or not part.dtypes:
         return True
     as_asked = part.dtypes <= FLOATS if kind.activations in FLOATS else part.dtypes == {kind.activations}
     return as_asked and all(_is_stored_so(weight, kind) for weight in part.weights)
 
 
-def _is_stored_so(weight: Weight, kind: Kind) -> bool:
+def _is_stored_so(weight: Weight, kind: Scheme) -> bool:
     spared = kind.weights == "int4" and weight.op not in WITH_INT4
     if weight.dtype != kind.weights and not (spared and weight.dtype == "int8"):
         return False

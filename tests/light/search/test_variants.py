@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.errors import RecipeError
 from tflite_pipeline.recipe.load import load_recipe
+from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.search.variants import Variant, plan_variants
 
 RECIPE: dict[str, Any] = {

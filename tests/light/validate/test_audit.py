@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tflite_pipeline.runtime.graph import read_graphs
+from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Selector
 from tflite_pipeline.validate.audit import Asked, audit
-from tflite_pipeline.validate.kinds import KINDS
 
 DATA = Path(__file__).parents[2] / "data"
 LAYERS = ("image", "conv", "spread", "conv_1", "twin", "add", "flat", "wide", "narrow", "scores")
@@ -49,7 +49,7 @@ def audited(name: str, scheme: str, io: str = "float32", **options: Any) -> dict
 def test_each_file_is_what_it_was_made_as_and_nothing_else(name: str, scheme: str, io: str) -> None:
     found = audited(name, scheme, io)
     assert (found["found"], found["io_found"], found["passed"]) == (scheme, io, True)
-    for other in {*KINDS, "mixed"} - {scheme}:
+    for other in set(SCHEMES) - {scheme}:
         refused = audited(name, other, io)
         assert not refused["passed"]
         assert refused["findings"]

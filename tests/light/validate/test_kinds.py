@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.runtime.graph import Graph, Op, Weight
-from tflite_pipeline.validate.kinds import KINDS, Part, name_scheme
+from tflite_pipeline.validate.kinds import Part, name_scheme
 
 
 def part(op: str, dtype: str, *weights: Weight) -> Part:
@@ -20,12 +19,6 @@ def weight(op: str, stored: str, depth: int = 64, rows: int = 64) -> Weight:
     unpacked = "unpacked" in rest
     block = next((word for word in rest if word.startswith("block")), "per_channel")
     return Weight(op, "name", dtype, (rows, depth), "" if "float" in dtype else block, unpacked)
-
-
-def test_every_scheme_has_a_kind_that_says_the_same() -> None:
-    rows = {name: (row.weights, row.activations, row.block) for name, row in SCHEMES.items() if name != "mixed"}
-    assert {name: (kind.weights, kind.activations, kind.block) for name, kind in KINDS.items()} == rows
-    assert {name for name, kind in KINDS.items() if kind.unpacked} == {n for n in rows if n.startswith("weight_")}
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from tflite_pipeline.convert.engines.job import Job
 from tflite_pipeline.convert.engines.spans import activation_ends, block_ends, constant_ends, weight_ends
 from tflite_pipeline.convert.observe import uncalibratable
 from tflite_pipeline.convert.plan import Plan, make_plan
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime import ai_edge, flatbuffer
 from tflite_pipeline.runtime.graph import Graph, Op
 from tflite_pipeline.runtime.layers import fits
 from tflite_pipeline.runtime.treatment import Treatment
+from tflite_pipeline.schemes import SCHEMES
 
 _BITS = {"float32": 0, "int4": 4, "int8": 8, "float16": 16, "int16": 16}
 _NO_DATA = {"QUANTIZE", "DEQUANTIZE", "SHAPE", "RANK"}
@@ -150,7 +150,7 @@ def choose_treatment(spec: Quantization, scheme: str, graph: Graph, op: Op) -> T
         return None
     if row.calibrated and graph.index > 0:
         return None
-    activations, unpacked = _BITS[row.activations], scheme.startswith("weight_")
+    activations, unpacked = _BITS[row.activations], row.unpacked
     # The integer kernel of BATCH_MATMUL takes the first scale for all channels, and says nothing.
     one_scale = op.name == "BATCH_MATMUL" if activations else False
     per_channel = not one_scale and (spec.per_channel_dense or op.name != "FULLY_CONNECTED")

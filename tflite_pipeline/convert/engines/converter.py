@@ -11,11 +11,11 @@ from tflite_pipeline.artifacts import Reference, Samples
 from tflite_pipeline.convert.engines.job import Job
 from tflite_pipeline.convert.engines.mlir import refuse_int16
 from tflite_pipeline.convert.explain import explained
-from tflite_pipeline.convert.schemes import SCHEMES
 from tflite_pipeline.convert.spec import CONVERTER_METHODS, Quantization
 from tflite_pipeline.runtime.graph import Graph
 from tflite_pipeline.runtime.progress import tracked
 from tflite_pipeline.runtime.tensorflow import tensorflow
+from tflite_pipeline.schemes import SCHEMES
 
 
 def refusal(spec: Quantization, reference: Reference, graphs: tuple[Graph, ...]) -> str:

@@ -10,7 +10,7 @@ class Scheme:
     """One way to quantize; `calibrated` schemes need a representative dataset.
 
     `engines` can make it, the preferred one first. `block` is the number of weights that share a scale along the depth
-    of a dense layer; 0 is one scale a channel.
+    of a dense layer; 0 is one scale a channel. `unpacked` weights are turned to float before they are used.
     """
 
     weights: str
@@ -20,6 +20,7 @@ class Scheme:
     engines: tuple[str, ...]
     summary: str
     block: int = 0
+    unpacked: bool = False
 
 
 _FLOAT_IO = ("float32",)
@@ -58,7 +59,7 @@ SCHEMES: dict[str, Scheme] = {
             False,
             _FLOAT_IO,
             ("ai_edge",),
-            f"dynamic_int4 with one scale for every {size} weights of a dense layer",
+            f"dynamic_int4 with one scale for every {size} weights of a dense layer; not for reference kernels",
             block=size,
         )
         for size in (32, 64, 128)
@@ -70,6 +71,7 @@ SCHEMES: dict[str, Scheme] = {
         _FLOAT_IO,
         ("ai_edge",),
         "int8 weights, turned to float before they are used: small file, float accuracy and speed",
+        unpacked=True,
     ),
     "weight_int4": Scheme(
         "int4",
@@ -78,6 +80,7 @@ SCHEMES: dict[str, Scheme] = {
         _FLOAT_IO,
         ("ai_edge",),
         "int4 weights where a kernel exists, int8 in other layers, turned to float before they are used",
+        unpacked=True,
     ),
     "full_int8": Scheme(
         "int8",
