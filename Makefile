@@ -61,6 +61,10 @@ test: setup-dev
 benchmark: setup-dev
 	$(BIN)/python benchmarks/convert_time.py
 	$(BIN)/python benchmarks/run_time.py
+	$(BIN)/python benchmarks/calibrate_time.py
+	$(BIN)/python benchmarks/sweep_time.py
+	$(BIN)/python benchmarks/stage_cost.py
+	$(BIN)/python benchmarks/int8_accuracy.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

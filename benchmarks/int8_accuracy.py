@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     rounds = parser.parse_args().rounds
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if not DATA.is_dir():
+        sys.exit(f"needs the published networks: set TFLITE_PIPELINE_DATA to their folder; {DATA} is none")
     for case in cases():
         tables = []
         for seed in range(rounds):

@@ -1,4 +1,4 @@
-"""What the runs of one command share: where results go, the cache, the worker processes, the log file."""
+"""What runs of one recipe file share, be they of variants: the cache, the worker processes, the log file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Bench:
-    """What the runs of one command share: the cache, the worker processes, a spare thread and the log file."""
+    """The cache, the worker processes, a spare thread and the log file, for one run or many."""
 
     options: Options
     store: Store

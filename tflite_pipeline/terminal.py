@@ -29,7 +29,8 @@ STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow"}
 UNDECIDED = "give more evaluation samples (dataset.evaluation.samples), or a wider gate"
 ANOTHER_SCHEME = "try another scheme (--set quantization.scheme=…), or more calibration samples"
 ADVICE = {
-    "scheme": "see audit.float_ops in report.json for the ops that stayed float; try another scheme",
+    "scheme": "see audit in report.json for what is not as asked; where ops stayed float, list them in "
+    "quantization.allow_float or try another scheme",
     "io": "see io in report.json; try quantization.io: float32",
     "parity": "the float file is wrong, whatever the scheme: convert the original model (model.source: keras_file)",
     "max_drop": ANOTHER_SCHEME,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,38 @@ def two_inputs() -> Any:
     return keras.Model([zoom, angle], keras.layers.Dense(CLASSES, name="scores")(joined))
 
 
+def convolutions() -> Any:
+    """A small net of the usual layers, one of which has no int4 kernel."""
+    image = keras.Input((8, 8, 3), name="image")
+    hidden = keras.layers.Conv2D(8, 3, activation="relu", name="conv")(image)
+    hidden = keras.layers.DepthwiseConv2D(3, activation="relu", name="depthwise")(hidden)
+    hidden = keras.layers.GlobalAveragePooling2D(name="pool")(hidden)
+    hidden = keras.layers.Dense(32, activation="relu", name="hidden")(hidden)
+    return keras.Model(image, keras.layers.Dense(CLASSES, name="scores")(hidden), name="images")
+
+
+def recurrent(library: Any) -> Any:
+    """A loop under Keras 3, a fused op under Keras 2."""
+    steps = library.Input((5, FEATURES), name="steps")
+    hidden = library.layers.LSTM(6, name="lstm")(steps)
+    return library.Model(steps, library.layers.Dense(CLASSES, name="scores")(hidden), name="loop")
+
+
+def float_file(model: Any, *signatures: str) -> bytes:
+    """Convert as another program might have done; the results of signature n are n times those of the model."""
+    module = tf.Module()
+    module.held = [variable.value for variable in model.variables]
+    (entry,) = model.inputs
+    specs = [tf.TensorSpec((1, *entry.shape[1:]), tf.float32, name=entry.name)]
+    calls = {
+        name: tf.function(lambda x, times=times: {"scores": model(x) * times}, input_signature=specs)
+        for times, name in enumerate(signatures, 1)
+    }
+    with tempfile.TemporaryDirectory() as saved:
+        tf.saved_model.save(module, saved, signatures=calls)
+        return bytes(tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=list(signatures)).convert())
+
+
 def main(folder: Path) -> None:
     keras.utils.set_random_seed(0)
     tf_keras.utils.set_random_seed(0)
@@ -47,6 +80,13 @@ def main(folder: Path) -> None:
     classifier(keras, keras.layers.Lambda(lambda x: x * 2, name="double")).save(folder / "lambda.keras")
     classifier(keras, Twice(name="twice")).save(folder / "custom.keras")
     two_inputs().save(folder / "two_inputs.keras")
+    images = convolutions()
+    images.save(folder / "convolutions.keras")
+    (folder / "convolutions.tflite").write_bytes(float_file(images, "serving_default"))
+    (folder / "two_signatures.tflite").write_bytes(float_file(third, "once", "twice"))
+    classifier(keras, keras.layers.LayerNormalization(name="norm")).save(folder / "normalized.keras")
+    recurrent(keras).save(folder / "recurrent3.keras")
+    recurrent(tf_keras).save(folder / "recurrent2.h5")
     module = tf.Module()
     module.held = [variable.value for variable in third.variables]
     specs = [tf.TensorSpec((None, FEATURES), tf.float32, name="features")]

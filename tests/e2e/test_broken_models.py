@@ -187,6 +187,34 @@ def case_op_that_tflite_lacks(place: Any) -> Any:
     return factory(place, "\n    ".join(lines))
 
 
+def float_file(place: Any, name: str, *shape: int, **quantization: Any) -> dict[str, Any]:
+    """A recipe whose model is a finished float file with one input of this shape."""
+    arrays = {"x": np.random.default_rng(0).random((40, *shape), np.float32)}
+    return recipe(
+        place, {"source": "tflite", "path": str(place.models / name)}, arrays=arrays, quantization=quantization
+    )
+
+
+def case_int4_of_a_depthwise_layer(place: Any) -> Any:
+    rules = [{"op": "DEPTHWISE_CONV_2D", "scheme": "int8x4"}, {"tensor": "*", "scheme": "full_int8"}]
+    return float_file(place, "convolutions.tflite", 8, 8, 3, scheme="mixed", rules=rules)
+
+
+def case_rules_that_mean_no_op(place: Any) -> Any:
+    named = {"layer": "conv", "op": "CONV2D", "tensor": "conv*"}
+    rules = [{key: name, "scheme": "full_int8"} for key, name in named.items()]
+    return float_file(place, "convolutions.tflite", 8, 8, 3, scheme="mixed", rules=rules)
+
+
+def case_signatures_in_integers(place: Any) -> Any:
+    return float_file(place, "two_signatures.tflite", 4, scheme="full_int8")
+
+
+def case_loop_in_integers(place: Any) -> Any:
+    arrays = {"x": np.random.default_rng(0).random((40, 5, 4), np.float32)}
+    return recipe(place, "recurrent3.keras", arrays=arrays, quantization={"scheme": "int16x8"})
+
+
 def training(place: Any, model: str = "keras3.keras", **keys: Any) -> dict[str, Any]:
     more = {key: keys.pop(key) for key in ("arrays", "dataset") if key in keys}
     return recipe(place, model, training={"method": "fit", "epochs": 2, "batch": 8, **keys}, **more)

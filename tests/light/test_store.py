@@ -50,6 +50,26 @@ def test_force_makes_anew_what_is_there(tmp_path: Path) -> None:
     assert Store(tmp_path).get("stage", 1, Note, never).cached
 
 
+def test_what_was_made_under_force_is_found_when_it_is_wanted_again(tmp_path: Path) -> None:
+    Store(tmp_path).get("stage", 1, Note, write)
+    store = Store(tmp_path, force=True)
+    made = store.get("stage", 1, Note, write)
+    again = store.get("stage", 1, Note, never)
+    assert (made.cached, again.cached) == (False, True)
+    assert again.digest == made.digest
+
+
+def test_failed_stage_is_not_remembered_under_force(tmp_path: Path) -> None:
+    def fail(_: Path) -> Note:
+        raise StageError("no")
+
+    Store(tmp_path).get("stage", 1, Note, write)
+    store = Store(tmp_path, force=True)
+    with pytest.raises(StageError):
+        store.get("stage", 1, Note, fail)
+    assert not store.get("stage", 1, Note, write).cached
+
+
 def test_store_can_move(tmp_path: Path) -> None:
     Store(tmp_path / "a").get("stage", 1, Note, write)
     (tmp_path / "a").rename(tmp_path / "b")

@@ -121,9 +121,9 @@ def test_errors_and_gates_are_told_once_for_all_rows_that_have_them(capsys: pyte
 
 @pytest.mark.usefixtures("_no_columns")
 def test_reasons_of_refused_schemes_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [broken(name, stage="engine", what=f"no engine can make {name}.") for name in ("int8x4", "int16x8")]
+    rows = [broken(name, stage="engine", what=f"{name} cannot be made.") for name in ("int8x4", "int16x8")]
     text = shown(capsys, table(*(one | {"status": "refused", "scheme": one["variant"]} for one in rows)))
-    assert "refused    int8x4, int16x8: no engine can make it.\n" in text
+    assert "refused    int8x4, int16x8: it cannot be made.\n" in text
 
 
 @pytest.mark.usefixtures("_no_columns")

@@ -14,20 +14,18 @@ from tflite_pipeline.artifacts import Histograms, Ranges, Reference, Samples
 from tflite_pipeline.convert import observe
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import inference, litert
-from tflite_pipeline.runtime.arrays import read_blocks
 from tflite_pipeline.runtime.graph import read_graphs
 from tflite_pipeline.runtime.inference import Consumer, Job
+from tflite_pipeline.runtime.rows import RowsFile, read_blocks
 
 Array = npt.NDArray[Any]
 
 BINS = 2048
 """Bins of a histogram: eight for each step of 8 bits."""
 
-_MAPPED_BYTES = 32 << 20
-"""Written pages of a mapped file count as the process's memory until it is mapped anew; so often that is done."""
 _AT_ONCE = 1 << 16
 """Values that are binned at a time, so that what is made of them stays in the processor's cache."""
-_AGAIN = "Calibrate again: run with --force."
+AGAIN = "Calibrate again: run with --force."
 
 
 def calibrate(reference: Reference, samples: Samples, threads: int, out: Path) -> Ranges:
@@ -41,7 +39,7 @@ def calibrate(reference: Reference, samples: Samples, threads: int, out: Path) -
     tensors = observe.activations(graphs[0])
     names = tuple(graphs[0].tensors[index].name for index in tensors)
     job = inference.plan(reference.path, inference.inputs_of(samples))
-    low, high = (_Table(out / f"{side}.npy", (job.count, len(tensors))) for side in ("low", "high"))
+    low, high = (RowsFile(out / f"{side}.npy", (job.count, len(tensors)), np.float32) for side in ("low", "high"))
 
     def consume(start: int, outputs: list[Array]) -> None:
         smallest, largest, total = outputs
@@ -63,7 +61,7 @@ def spread(reference: Reference, samples: Samples, ranges: Ranges, threads: int,
     """
     check_ranges(ranges, reference)
     if ranges.samples != samples.digest:
-        raise StageError(f"the ranges must be those of the {samples.count} samples. Got others'.", _AGAIN)
+        raise StageError(f"the ranges must be those of the {samples.count} samples. Got others'.", AGAIN)
     low, high = _overall(ranges)
     counts = np.zeros((len(low), BINS), np.int64)
     lock = Lock()
@@ -87,33 +85,16 @@ def check_ranges(ranges: Ranges, reference: Reference) -> None:
     if ranges.reference != reference.sha256:
         expected, got = reference.sha256[:12], ranges.reference[:12]
         text = f"the ranges must be those of '{reference.path.name}' (SHA-256 {expected}…). Got those of a file {got}…."
-        raise StageError(text, _AGAIN)
+        raise StageError(text, AGAIN)
     shape = (ranges.count, len(ranges.tensors))
     for path in (ranges.low, ranges.high):
         wanted = f"'{path}' must hold {shape[0]} x {shape[1]} numbers, float32"
         try:
             table = np.lib.format.open_memmap(path, mode="r")
         except (OSError, ValueError) as error:
-            raise StageError(f"{wanted}. It cannot be read: {error}", _AGAIN) from error
+            raise StageError(f"{wanted}. It cannot be read: {error}", AGAIN) from error
         if table.shape != shape or table.dtype != np.float32:
-            raise StageError(f"{wanted}. Got {' x '.join(map(str, table.shape))}, {table.dtype}.", _AGAIN)
-
-
-class _Table:
-    """A float32 `.npy` file that threads fill, each with rows of its own."""
-
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
-        self.path = path
-        self._array: Array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        self._written = 0
-
-    def write(self, start: int, rows: Array) -> None:
-        self._array[start : start + len(rows)] = rows
-        self._written += rows.nbytes
-        if self._written >= _MAPPED_BYTES:
-            # A thread that is just writing does so through the old map, to the same file.
-            self._array = np.lib.format.open_memmap(self.path, "r+")
-            self._written = 0
+            raise StageError(f"{wanted}. Got {' x '.join(map(str, table.shape))}, {table.dtype}.", AGAIN)
 
 
 def _run(job: Job, content: bytes, threads: int, consume: Consumer, what: str, out: Path) -> None:

@@ -32,7 +32,10 @@ def _stage_error(scheme: str, error: Exception) -> StageError:
         )
     lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line] or lines
+    remedy = "Try another scheme (dynamic_int8 quantizes most models), or leave out the op that is named."
+    if scheme == "float32":  # the reference, which all schemes are made of
+        remedy = "Leave out the op that is named, or replace the layer that makes it."
     return StageError(
         f"the TFLite converter refused {scheme}: {errors[0].strip()[:300] if errors else type(error).__name__}",
-        "Try another scheme (dynamic_int8 quantizes most models), or leave out the op that is named.",
+        remedy,
     )

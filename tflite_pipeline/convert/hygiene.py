@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tflite_pipeline.artifacts import Engine, Finding, Hygiene, Level, Ranges, Reference, Samples
-from tflite_pipeline.convert.spec import DEFAULT_METHOD, Quantization
-from tflite_pipeline.runtime.arrays import read_blocks
+from tflite_pipeline.convert.spec import DEFAULT_METHOD, HISTOGRAM_METHODS, Quantization
 from tflite_pipeline.runtime.layers import layers_of
+from tflite_pipeline.runtime.rows import read_blocks
+from tflite_pipeline.schemes import SCHEMES
 
 LEAST_TO_HALVE = 20
 """Below, a half has fewer than ten samples, and its ranges hang on chance."""
@@ -69,9 +70,12 @@ def manifest(
 
 
 def _method(spec: Quantization, engine: Engine) -> str:
-    if spec.calibration.method != "auto":
-        return spec.calibration.method
-    return "minmax" if engine.name == "converter" else DEFAULT_METHOD
+    """Name the method that layers without a rule got; 16 bits keep minmax where a histogram was asked for."""
+    asked = spec.calibration.method
+    fine = SCHEMES[spec.scheme].activations == "int16" and asked in HISTOGRAM_METHODS | {"auto"}
+    if fine or engine.name == "converter":
+        return "minmax"
+    return DEFAULT_METHOD if asked == "auto" else asked
 
 
 def _halves(reference: Reference, ranges: Ranges) -> Finding:

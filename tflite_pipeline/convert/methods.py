@@ -9,7 +9,7 @@ import numpy as np
 
 from tflite_pipeline.artifacts import Histograms, Ranges, Reference
 from tflite_pipeline.convert import clipping
-from tflite_pipeline.convert.calibrate import check_ranges
+from tflite_pipeline.convert.calibrate import AGAIN, check_ranges
 from tflite_pipeline.convert.clipping import Array, Interval
 from tflite_pipeline.convert.engines.job import Limits
 from tflite_pipeline.convert.plan import Plan
@@ -78,6 +78,8 @@ def choose_limits(
     order = np.random.default_rng(0).permutation(ranges.count)
     low, high = np.load(ranges.low)[order], np.load(ranges.high)[order]
     spreads = _spreads(ranges, histograms) if HISTOGRAM_METHODS.intersection(methods.values()) else None
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise StageError("the ranges must be finite numbers. Got NaN or infinity.", AGAIN)
     limits: Limits = {}
     for column, tensor in enumerate(ranges.tensors):
         kind, method = kinds[tensor], methods[tensor]
@@ -91,7 +93,7 @@ def _spreads(ranges: Ranges, histograms: Histograms | None) -> list[tuple[Array,
     wanted = (ranges.reference, ranges.samples)
     if histograms is None or (histograms.reference, histograms.samples) != wanted:
         got = "none" if histograms is None else "those of another calibration"
-        raise StageError(f"the histograms must be those of the ranges. Got {got}.", "Calibrate again.")
+        raise StageError(f"the histograms must be those of the ranges. Got {got}.", AGAIN)
     return list(zip(np.load(histograms.counts), histograms.low, histograms.high, strict=True))
 
 

@@ -37,7 +37,9 @@ _PASS_NAN_ON = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _REDUCTIONS = {"low": "REDUCE_MIN", "high": "REDUCE_MAX", "sum": "SUM"}
 
 
-class _Obstacle(NamedTuple):
+class Obstacle(NamedTuple):
+    """Why the ranges of a file's activations cannot be taken, and what to do about it."""
+
     reason: str
     remedy: str
 
@@ -56,17 +58,43 @@ def activations(graph: Graph) -> tuple[int, ...]:
     return tuple(filter(is_activation, candidates))
 
 
+def find_obstacle(graphs: Sequence[Graph]) -> Obstacle | None:
+    """Find what keeps the ranges of a file's activations from being taken; nothing where they can be."""
+    main = graphs[0]
+    for graph in graphs:
+        for tensor in graph.tensors:
+            if tensor.quantized:
+                text = f"a quantized file is given as reference (tensor '{tensor.name}' is {tensor.dtype} with a scale)"
+                return Obstacle(text, "Give the float file that it was made from.")
+    elsewhere = [op for op in main.ops if op.name in _ELSEWHERE]
+    if elsewhere:
+        text = f"the ranges inside {_listed(main, elsewhere)} cannot be seen: another graph does the work"
+        return Obstacle(text, "Unroll the layer, e.g. LSTM(unroll=True), or use scheme: dynamic_int8.")
+    keeping = [op for op in main.ops if op.name in _VARIABLES or any(main.tensors[i].state for i in op.inputs)]
+    if keeping:
+        text = f"the ranges inside {_listed(main, keeping)} cannot be seen: it keeps state"
+        remedy = (
+            "Quantize the Keras model or SavedModel with engine: converter, which calibrates such an op by itself, "
+            "or use scheme: dynamic_int8."
+        )
+        return Obstacle(text, remedy)
+    if len(graphs) > 1:
+        return Obstacle(f"it holds {len(graphs)} signatures", "Export the model with one signature.")
+    if not activations(main):
+        return Obstacle("it computes nothing in float32", "Use scheme: float32, which leaves it as it is.")
+    return None
+
+
 def uncalibratable(graphs: Sequence[Graph]) -> str:
     """Say why the ranges of a file's activations cannot be taken; nothing where they can."""
-    obstacle = _obstacle(graphs)
-    return obstacle.reason if obstacle else ""
+    found = find_obstacle(graphs)
+    return found.reason if found else ""
 
 
 def refuse_uncalibratable(graphs: Sequence[Graph]) -> None:
     """Raise StageError where the ranges of a file's activations cannot be taken."""
-    obstacle = _obstacle(graphs)
-    if obstacle:
-        raise StageError(f"the model cannot be calibrated: {obstacle.reason}.", obstacle.remedy)
+    if found := find_obstacle(graphs):
+        raise StageError(f"the model cannot be calibrated: {found.reason}.", found.remedy)
 
 
 def with_ranges(reference: Reference, graph: Graph, batch: int) -> bytes:
@@ -121,29 +149,6 @@ def with_values(reference: Reference, graph: Graph, batch: int) -> bytes:
         whole = batch > 1 and not _is_led(draft, index, batch)
         outputs.append(_repeated(draft, index, graph.tensors[index].shape, batch) if whole else index)
     return draft.finish(outputs)
-
-
-def _obstacle(graphs: Sequence[Graph]) -> _Obstacle | None:
-    main = graphs[0]
-    for graph in graphs:
-        for tensor in graph.tensors:
-            if tensor.quantized:
-                text = f"a quantized file is given as reference (tensor '{tensor.name}' is {tensor.dtype} with a scale)"
-                return _Obstacle(text, "Give the float file that it was made from.")
-    elsewhere = [op for op in main.ops if op.name in _ELSEWHERE]
-    if elsewhere:
-        text = f"the ranges inside {_listed(main, elsewhere)} cannot be seen: another graph does the work"
-        return _Obstacle(text, "Unroll the layer, e.g. LSTM(unroll=True), or use scheme: dynamic_int8.")
-    keeping = [op for op in main.ops if op.name in _VARIABLES or any(main.tensors[i].state for i in op.inputs)]
-    if keeping:
-        text = f"the ranges inside {_listed(main, keeping)} cannot be seen: it keeps state"
-        remedy = "Use engine: converter, which calibrates such an op by itself, or scheme: dynamic_int8."
-        return _Obstacle(text, remedy)
-    if len(graphs) > 1:
-        return _Obstacle(f"it holds {len(graphs)} signatures", "Export the model with one signature.")
-    if not activations(main):
-        return _Obstacle("it computes nothing in float32", "Use scheme: float32, which leaves it as it is.")
-    return None
 
 
 def _listed(graph: Graph, ops: Sequence[Op]) -> str:

@@ -16,7 +16,7 @@ Method = Literal["auto", "minmax", "moving_average", "sample_percentile", "perce
 EngineName = Literal["auto", "mlir", "ai_edge", "converter"]
 
 METHOD_SUMMARIES: dict[str, str] = {
-    "auto": "sample_percentile; minmax, its own, where the engine converter calibrates",
+    "auto": "sample_percentile; minmax for 16 bits, and where the engine converter calibrates",
     "minmax": "the smallest and the largest value seen",
     "moving_average": "smallest and largest value of each sample, smoothed over the samples",
     "sample_percentile": "a range that holds all values of nine samples in ten, at either end",
@@ -86,7 +86,7 @@ class Quantization(Section):
     per_channel_dense: bool = True
     """One scale for each output of a dense layer; false gives one for all, as some accelerators need."""
     symmetric_activations: bool = False
-    """Zero point 0 for int8 activations, as some accelerators need; int16 always has it."""
+    """Zero point 0 for int8 activations, as some accelerators need; int16 always has it, SOFTMAX and LOGISTIC never."""
 
     @property
     def calibrated(self) -> bool:

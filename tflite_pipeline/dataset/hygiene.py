@@ -11,7 +11,7 @@ import numpy as np
 from tflite_pipeline.artifacts import Finding, Hygiene, Samples
 from tflite_pipeline.dataset.table import Array
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.runtime.arrays import read_blocks
+from tflite_pipeline.runtime.rows import read_blocks
 
 FEW, ENOUGH = 50, 100
 """Below the first is a warning, below the second a note.
@@ -96,9 +96,8 @@ def _count(case: Case) -> Finding:
     told = _counted(different, "different sample")
     if different >= ENOUGH:
         return "passed", f"{told}, {ENOUGH} or more."
-    text = (
-        f"{told}: a new one goes past the range of a tensor with a chance of up to {f'{200 / (different + 1):.0f} %'}."
-    )
+    chance = f"{200 / (different + 1):.0f} %"
+    text = f"{told}: a new one goes past the range of a tensor with a chance of up to {chance}."
     advice = f"Set dataset.calibration.samples to {ENOUGH} or more; 100 to 500 are usual."
     return ("warning" if different < FEW else "note"), f"{text} {advice}"
 

@@ -12,9 +12,7 @@ from tflite_pipeline.dataset.preprocessing import preprocess
 from tflite_pipeline.dataset.spec import Dataset
 from tflite_pipeline.dataset.table import Array, Table
 from tflite_pipeline.errors import StageError
-
-MAPPED_BYTES = 32 << 20
-"""Written pages of a mapped file count as the process's memory until it is mapped anew; so often that is done."""
+from tflite_pipeline.runtime.rows import RowsFile
 
 RANGE_SLACK = 1e-6
 """So much of the width of `dataset.range` may a value lie outside: rounding in float32 is no mistake."""
@@ -99,8 +97,7 @@ class InputFile:
     def __init__(self, path: Path, count: int, first: Array) -> None:
         """Lay the file out for `count` samples like `first`."""
         self.path, self.shape, self.dtype = path, first.shape, first.dtype
-        self._array: Array = np.lib.format.open_memmap(path, "w+", first.dtype, (count, *first.shape))
-        self._written = 0
+        self._file = RowsFile(path, (count, *first.shape), first.dtype)
 
     def write(self, position: int, value: Array, place: str) -> None:
         """Put a sample in its position; `place` says in messages where it came from."""
@@ -110,8 +107,4 @@ class InputFile:
                 f"where the first sample has {self.shape} {self.dtype}.",
                 "Put a step into dataset.preprocessing that makes them equal, e.g. resize, reshape or cast.",
             )
-        self._array[position] = value
-        self._written += value.nbytes
-        if self._written >= MAPPED_BYTES:
-            self._array = np.lib.format.open_memmap(self.path, "r+")
-            self._written = 0
+        self._file.write(position, value[None])

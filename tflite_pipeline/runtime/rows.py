@@ -1,8 +1,9 @@
-"""An `.npy` file larger than memory in; any rows of it out."""
+"""`.npy` files larger than memory: rows of them out, rows into them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+BLOCK_BYTES = 16 << 20
+MAPPED_BYTES = 32 << 20
+"""Written pages of a mapped file count as the process's memory until it is mapped anew; so often that is done."""
 
 
 class Rows(Protocol):
@@ -52,3 +57,32 @@ def stored_rows(path: Path) -> Rows:
     if mapped.ndim == 0 or not mapped.flags.c_contiguous:
         return mapped
     return StoredRows(path, mapped.shape, mapped.dtype, mapped.offset)
+
+
+def read_blocks(path: Path) -> Iterator[Array]:
+    """Read an `.npy` file some rows at a time, an even number, each row flat."""
+    whole = stored_rows(path)
+    row_bytes = max(math.prod(whole.shape[1:]) * whole.dtype.itemsize, 1)
+    rows = 2 * max(BLOCK_BYTES // row_bytes // 2, 1)
+    for start in range(0, whole.shape[0], rows):
+        block = whole[start : start + rows]
+        yield block.reshape(len(block), -1)
+
+
+class RowsFile:
+    """An `.npy` file that is filled by rows, few of which are in memory; threads may write, each rows of its own."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        """Lay the file out; the first axis of `shape` are the rows."""
+        self.path = path
+        self._array: Array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        self._written = 0
+
+    def write(self, start: int, rows: Array) -> None:
+        """Put rows in their places, from `start` on."""
+        self._array[start : start + len(rows)] = rows
+        self._written += rows.nbytes
+        if self._written >= MAPPED_BYTES:
+            # A thread that is just writing does so through the old map, to the same file.
+            self._array = np.lib.format.open_memmap(self.path, "r+")
+            self._written = 0

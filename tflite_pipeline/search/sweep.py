@@ -108,7 +108,7 @@ def _clear(folder: Path, keep: set[str]) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         before = json.loads((folder / SWEEP_MARK).read_text())
         for name in {str(row["folder"]) for row in before["rows"]} - keep:
-            if name == Path(name).name and (folder / name / RESULT_MARK).is_file():
+            if (folder / name).resolve().parent == folder.resolve() and (folder / name / RESULT_MARK).is_file():
                 shutil.rmtree(folder / name)
 
 

@@ -26,6 +26,9 @@ from tflite_pipeline.validate.kinds import (
 )
 from tflite_pipeline.validate.planned import check_plan, plan_findings
 
+_TOLD = 3
+"""Ops that a finding names one by one; all are in `float_ops`."""
+
 
 class Asked(Section):
     """What the recipe says that the file is to be; ops that fit `allow_float` may compute in float."""
@@ -60,7 +63,11 @@ def audit(
         "allowed_float_ops": [_row(part, layers) for part in parts if part.allowed],
         "custom_ops": custom,
         "plan": planned,
-        "findings": [*_findings(asked.scheme, found, parts), *_plan_findings(asked.scheme, planned), *_foreign(custom)],
+        "findings": [
+            *_findings(asked.scheme, found, parts, layers),
+            *_plan_findings(asked.scheme, planned),
+            *_foreign(custom),
+        ],
     }
 
 
@@ -127,14 +134,16 @@ def _io(inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo], asked: str)
     return dtypes.pop() if dtypes else asked
 
 
-def _findings(asked: str, found: str, parts: Sequence[Part]) -> list[str]:
+def _findings(asked: str, found: str, parts: Sequence[Part], layers: Collection[str]) -> list[str]:
     kind = SCHEMES.get(asked) if asked != "mixed" else None
     integer = kind is not None and kind.activations not in FLOATS
     weights = [weight for part in _judged(parts) for weight in part.weights]
-    floats = [part.op.name for part in parts if part.in_float and not part.allowed]
+    floats = [part for part in parts if part.in_float and not part.allowed]
     findings = []
     if integer and floats:
-        findings.append(f"{_listed(floats)} compute in float, {len(floats)} of the file's ops.")
+        names = _listed(part.op.name for part in floats)
+        places = ", ".join(_place(part, layers) for part in floats[:_TOLD]) + ", …" * (len(floats) > _TOLD)
+        findings.append(f"{names} compute in float, {len(floats)} of the file's ops: {places}.")
     if kind is not None:
         findings += [*_left_float(asked, weights), *_read_otherwise(kind, weights)]
         findings += [*_beside_int4(kind, weights), *_without_blocks(kind, weights)]
@@ -144,6 +153,11 @@ def _findings(asked: str, found: str, parts: Sequence[Part]) -> list[str]:
     if allowed and (kind is None or integer):
         findings.append(f"{_listed(allowed)} compute in float, as quantization.allow_float permits.")
     return findings
+
+
+def _place(part: Part, layers: Collection[str]) -> str:
+    row = _row(part, layers)
+    return f"'{row['tensor']}'" + (f" (layer {row['layer']})" if row["layer"] else "")
 
 
 def _plan_findings(asked: str, planned: Mapping[str, Any] | None) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ def predict(path: Path, samples: Samples, threads: int, out: Path) -> Prediction
     """
     job = inference.widen(inference.plan(path, inference.inputs_of(samples)))
     (out / "outputs").mkdir()
-    files = {info.name: out / "outputs" / f"{info.name.replace('/', '_')}.npy" for info in job.outputs}
+    files = {info.name: out / "outputs" / f"{quote(info.name, safe=' ')}.npy" for info in job.outputs}
 
     def sink(name: str, shape: tuple[int, ...]) -> Array:
         return np.lib.format.open_memmap(files[name], mode="w+", dtype=np.float32, shape=shape)

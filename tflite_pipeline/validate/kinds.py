@@ -65,12 +65,18 @@ def name_scheme(parts: Sequence[Part]) -> str:
         return _float_scheme(weights)
     if len(dtypes) > 1:
         return "mixed"
-    dtype, stored = dtypes.pop(), {weight.dtype for weight in weights}
+    dtype = dtypes.pop()
+    stored = {weight.dtype for weight in weights if not is_activation_table(weight, dtype)}
     if dtype == "int16" and stored <= {"int8"}:
         return "int16x8"
     if dtype == "int8" and "int4" in stored:
         return "int8x4" if stored <= {"int8", "int4"} and not missed_int4(weights) else "mixed"
     return f"full_{dtype}" if stored <= {dtype} else "mixed"
+
+
+def is_activation_table(weight: Weight, dtype: str) -> bool:
+    """Tell whether a weight is a table of activations of this integer dtype: looking up a row leaves it as it is."""
+    return weight.op in _LOOKUPS and weight.dtype == dtype == "int16"
 
 
 def missed_int4(weights: Collection[Weight]) -> list[Weight]:

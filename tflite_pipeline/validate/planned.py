@@ -7,7 +7,7 @@ from typing import Any
 
 from tflite_pipeline.runtime.graph import Weight
 from tflite_pipeline.schemes import SCHEMES, Scheme
-from tflite_pipeline.validate.kinds import FLOATS, INTEGERS, WITH_INT4, Part, can_be_in_blocks
+from tflite_pipeline.validate.kinds import FLOATS, INTEGERS, WITH_INT4, Part, can_be_in_blocks, is_activation_table
 
 _TOLD = 8
 """Findings of one sort that are told one by one; the rest are counted."""
@@ -74,6 +74,8 @@ def _agrees(part: Part, kind: Scheme) -> bool:
 
 
 def _is_stored_so(weight: Weight, kind: Scheme) -> bool:
+    if is_activation_table(weight, kind.activations):
+        return True
     spared = kind.weights == "int4" and weight.op not in WITH_INT4
     if weight.dtype != kind.weights and not (spared and weight.dtype == "int8"):
         return False

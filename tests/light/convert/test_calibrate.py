@@ -264,7 +264,8 @@ REFUSED = {
     "lstm_float32": (
         "the model cannot be calibrated: the ranges inside UNIDIRECTIONAL_SEQUENCE_LSTM "
         "'tfl.unidirectional_sequence_lstm' cannot be seen: it keeps state.",
-        "Use engine: converter, which calibrates such an op by itself, or scheme: dynamic_int8.",
+        "Quantize the Keras model or SavedModel with engine: converter, which calibrates such an op by itself, "
+        "or use scheme: dynamic_int8.",
     ),
 }
 

@@ -330,7 +330,7 @@ def test_blocks_do_not_change_what_is_found(bench: Bench, monkeypatch: pytest.Mo
     whole = bench.inspect(bench.samples(values), ranges=ranges)
     assert (whole["constant"][0], whole["halves"][0]) == ("warning", "warning")
     for size in (1, 40):
-        monkeypatch.setattr("tflite_pipeline.runtime.arrays.BLOCK_BYTES", size)
+        monkeypatch.setattr("tflite_pipeline.runtime.rows.BLOCK_BYTES", size)
         assert bench.inspect(bench.samples(values), ranges=ranges) == whole
 
 
@@ -372,6 +372,26 @@ def test_manifest_holds_what_calibration_was_made_of(bench: Bench) -> None:
         "findings": [{"rule": "noise", "level": "passed", "text": "no noise."}],
         "rows": [{"row": 0, "sha256": samples.digests[0]}, {"row": 3, "sha256": samples.digests[1]}],
     }
+
+
+@pytest.mark.parametrize(
+    ("scheme", "engine", "asked", "method"),
+    [
+        ("full_int8", "mlir", "auto", "sample_percentile"),
+        ("full_int8", "mlir", "mse", "mse"),
+        ("full_int8", "converter", "auto", "minmax"),
+        ("int16x8", "mlir", "auto", "minmax"),
+        ("int16x8", "mlir", "mse", "minmax"),
+        ("int16x8", "mlir", "moving_average", "moving_average"),
+        ("mixed", "ai_edge", "auto", "sample_percentile"),
+    ],
+)
+def test_manifest_names_the_method_that_was_used(
+    bench: Bench, scheme: str, engine: str, asked: Any, method: str
+) -> None:
+    spec = Quantization(scheme=scheme, calibration=Calibration(method=asked))
+    made = manifest(bench.samples(distinct(2)), spec, Engine(engine, ""), 0, reference(), ())
+    assert made["method"] == method
 
 
 def test_manifest_names_percentile_and_methods_of_layers(bench: Bench) -> None:

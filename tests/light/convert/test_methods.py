@@ -252,6 +252,13 @@ def test_the_scale_is_never_less_than_kernels_bear(
     assert 0.6 < -low / high < 1.6
 
 
+@pytest.mark.parametrize(("scheme", "method"), [("full_int8", "sample_percentile"), ("int16x8", "minmax")])
+def test_auto_is_a_method_that_suits_the_bits(bench: Bench, scheme: str, method: str) -> None:
+    values = drawn("outliers")
+    assert bench.hidden(values, "auto", scheme) == bench.hidden(values, method, scheme)
+    assert bench.hidden(values, "minmax", "full_int8") != bench.hidden(values, "sample_percentile", "full_int8")
+
+
 @pytest.mark.parametrize("method", EVERY)
 def test_int16_is_symmetric_and_not_clipped_by_a_histogram(bench: Bench, method: str) -> None:
     values = drawn("outliers")
@@ -353,3 +360,13 @@ def test_histograms_that_are_missing_or_of_another_calibration_are_refused(bench
     others = Histograms(histograms.reference, "others", histograms.counts, histograms.low, histograms.high)
     with pytest.raises(StageError, match="Got those of another calibration"):
         choose_limits(spec, bench.reference(), plan, ranges, others)
+
+
+def test_ranges_that_are_no_numbers_are_refused(bench: Bench) -> None:
+    spec, reference = asked("minmax"), bench.reference()
+    ranges, _ = bench.seen({HIDDEN: drawn("normal")})
+    high = np.load(ranges.high)
+    high[3] = np.nan
+    np.save(ranges.high, high)
+    with pytest.raises(StageError, match=r"must be finite numbers\. Got NaN or infinity"):
+        choose_limits(spec, reference, make_plan(spec, read_graphs(reference.path), ()), ranges, None)

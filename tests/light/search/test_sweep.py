@@ -155,6 +155,17 @@ def test_results_of_earlier_sweeps_go_when_they_are_no_rows_any_more(place: Path
     assert {path.name for path in results.iterdir()} == {"float16", "mine", "sweep.json"}
 
 
+@pytest.mark.parametrize("named", ["..", "", ".", "../../out"])
+def test_only_folders_of_the_sweep_go_when_its_old_table_names_others(place: Path, named: str) -> None:
+    results = place / "out" / "small-sweep"
+    results.mkdir()
+    (results.parent / "report.json").write_text("{}")
+    (results / "sweep.json").write_text(json.dumps({"rows": [{"folder": named}]}))
+    table, _ = swept(place, schemes="float16")
+    assert (results.parent / "report.json").is_file()
+    assert [row["status"] for row in table["rows"]] == ["passed"]
+
+
 def test_file_of_an_earlier_sweep_goes_when_the_variant_fails_now(place: Path) -> None:
     model = shutil.copy(MODEL, place / "model.tflite")
     results = place / "out" / "small-sweep"

@@ -68,7 +68,7 @@ def test_a_float_island_is_named() -> None:
     assert [(row["op"], row["index"], row["subgraph"]) for row in found["float_ops"]] == [("ATAN2", 3, 0)]
     assert "atan2" in found["float_ops"][0]["tensor"].lower()
     assert (found["quantize_ops"], found["dequantize_ops"]) == (2, 2)
-    assert found["findings"] == ["1 ATAN2 compute in float, 1 of the file's ops."]
+    assert found["findings"] == ["1 ATAN2 compute in float, 1 of the file's ops: 'functional_3_1/lambda_1/Atan2'."]
 
 
 def test_weights_too_small_to_quantize_are_told() -> None:
@@ -159,7 +159,10 @@ def test_float_ops_come_with_the_layers_they_are_of() -> None:
         ("FULLY_CONNECTED", "narrow"),
         ("SOFTMAX", "scores"),
     ]
-    assert found["findings"][0] == "1 FULLY_CONNECTED, 1 SOFTMAX compute in float, 2 of the file's ops."
+    finding, *_ = found["findings"]
+    assert finding.startswith("1 FULLY_CONNECTED, 1 SOFTMAX compute in float, 2 of the file's ops: '")
+    assert "(layer narrow), '" in finding
+    assert finding.endswith("(layer scores).")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ def test_float_ops_beside_the_allowed_ones_still_count() -> None:
     assert (found["found"], found["passed"]) == ("mixed", False)
     assert [row["layer"] for row in found["float_ops"]] == ["narrow"]
     assert [row["layer"] for row in found["allowed_float_ops"]] == ["scores"]
-    assert found["findings"][0] == "1 FULLY_CONNECTED compute in float, 1 of the file's ops."
+    assert found["findings"][0].startswith("1 FULLY_CONNECTED compute in float, 1 of the file's ops: '")
 
 
 def test_nothing_but_allowed_float_ops_is_no_integer_file() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.runtime import litert, progress
+from tflite_pipeline.runtime import flatbuffer, litert, progress
 from tflite_pipeline.runtime.inference import BATCH
 from tflite_pipeline.runtime.litert import dequantize, quantize
 from tflite_pipeline.validate.interpreter import compute, predict
@@ -163,3 +163,13 @@ def test_the_published_kws_file_is_as_accurate_as_published(shared_data, tmp_pat
 def test_compute_gives_the_outputs_in_memory(features) -> None:
     found = compute(DATA / "float32.tflite", {"": features[:3]})
     np.testing.assert_allclose(found["scores"], one_by_one(DATA / "float32.tflite", features[:3]), rtol=1e-5)
+
+
+def test_outputs_whose_names_differ_by_a_slash_have_files_of_their_own(tmp_path, make_samples, features) -> None:
+    model = flatbuffer.unpack(DATA / "float32.tflite")
+    (graph,) = model.subgraphs
+    graph.outputs, model.signatureDefs = [3, 5], None
+    graph.tensors[3].name, graph.tensors[5].name = b"a/b", b"a_b"
+    (tmp_path / "two.tflite").write_bytes(flatbuffer.pack(model))
+    predictions = predict(tmp_path / "two.tflite", make_samples({"": features}), 1, tmp_path)
+    assert [np.load(predictions.outputs[name]).shape for name in ("a/b", "a_b")] == [(37, 80), (37, 4)]

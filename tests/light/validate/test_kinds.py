@@ -46,6 +46,9 @@ def weight(op: str, stored: str, depth: int = 64, rows: int = 64) -> Weight:
         ("uint8", {"CONV_2D": "uint8"}, "full_uint8"),
         ("int16", {"CONV_2D": "int8"}, "int16x8"),
         ("int16", {"CONV_2D": "int4"}, "mixed"),
+        ("int16", {"CONV_2D": "int16"}, "full_int16"),
+        ("int16", {"CONV_2D": "int8", "GATHER": "int16"}, "int16x8"),
+        ("int8", {"CONV_2D": "int8", "GATHER": "int16"}, "mixed"),
     ],
 )
 def test_ops_of_one_dtype_are_named_by_their_weights(dtype: str, stored: dict[str, str], name: str) -> None:

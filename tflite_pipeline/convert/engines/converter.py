@@ -22,9 +22,13 @@ def refusal(spec: Quantization, reference: Reference, graphs: tuple[Graph, ...])
     """Say why the converter cannot make what was asked; nothing where it can."""
     if reference.saved_model is None:
         return "it needs a Keras model or a SavedModel, and this is a finished .tflite"
-    if spec.methods - CONVERTER_METHODS or spec.symmetric_activations:
+    if not spec.calibrated:
+        return ""
+    if spec.methods - CONVERTER_METHODS:
         return "it calibrates by itself, with minmax"
-    if spec.calibrated and (loops := sorted({op.name for op in graphs[0].ops} & {"IF", "WHILE"})):
+    if spec.symmetric_activations and SCHEMES[spec.scheme].activations == "int8":
+        return "it cannot give int8 activations the zero point 0"
+    if loops := sorted({op.name for op in graphs[0].ops} & {"IF", "WHILE"}):
         return f"its calibration does not survive {' and '.join(loops)}"
     return refuse_int16(spec, reference, graphs) if spec.scheme == "int16x8" else ""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tflite_pipeline.artifacts import Reference, Samples
+from tflite_pipeline.convert.calibrate import AGAIN
 from tflite_pipeline.convert.plan import Plan
 from tflite_pipeline.convert.spec import Quantization
+from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.graph import Graph
 
 Limits = dict[int, tuple[float, float]]
@@ -23,3 +25,8 @@ class Job:
     plan: Plan
     limits: Limits | None
     samples: Samples | None
+
+
+def missing_range(tensor: str) -> StageError:
+    """Make the error for an activation that has no limits."""
+    return StageError(f"calibration must give the range of every activation. Got none for '{tensor}'.", AGAIN)

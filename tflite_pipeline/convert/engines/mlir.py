@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from tflite_pipeline.artifacts import Reference
-from tflite_pipeline.convert.engines.job import Job
+from tflite_pipeline.convert.engines.job import Job, missing_range
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.convert.observe import activations, uncalibratable
 from tflite_pipeline.convert.spec import Quantization
-from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer, tf_quantizer
 from tflite_pipeline.runtime.graph import Graph, Op
 from tflite_pipeline.runtime.layers import fits
@@ -72,7 +71,9 @@ _INT16 = frozenset(
     }
 )
 """Ops that the quantizer for int16x8 makes integer and that LiteRT then computes right."""
-_SPOILT = frozenset({"FILL", "PADV2", "SCATTER_ND", "SELECT", "SQUARED_DIFFERENCE", "SUM", "WHERE"})
+_SPOILT = frozenset(
+    {"FILL", "PADV2", "SCATTER_ND", "SELECT", "SQUARED_DIFFERENCE", "SUM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "WHERE"}
+)
 """Ops that it takes for int16 too, but fails at, or LiteRT does not load the result, or computes it wrong."""
 _MOST = 127
 """Of int8, where zero is in the middle."""
@@ -118,10 +119,7 @@ def quantize(job: Job) -> bytes:
     """
     limits, spec, graph = job.limits or {}, job.spec, job.graphs[0]
     if missing := [graph.tensors[index].name for index in activations(graph) if index not in limits]:
-        raise StageError(
-            f"calibration must give the range of every activation. Got none for '{missing[0]}'.",
-            "Calibrate again (run with --force).",
-        )
+        raise missing_range(missing[0])
     content = tf_quantizer.with_limits(job.reference.path, limits)
     with explained(spec.scheme):
         if spec.scheme == "int16x8":

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.convert.engines.job import Job
-from tflite_pipeline.errors import StageError
+from tflite_pipeline.convert.engines.job import Job, missing_range
 from tflite_pipeline.runtime.ai_edge import Ends
 from tflite_pipeline.runtime.graph import Op
 from tflite_pipeline.runtime.mending import Place
@@ -47,10 +46,7 @@ def activation_ends(job: Job, treatments: Mapping[Place, Treatment]) -> dict[Pla
         if tensor.dtype != "float32" or 0 in tensor.shape:
             continue
         if index not in limits:
-            raise StageError(
-                f"calibration must give the range of every activation. Got none for '{tensor.name}'.",
-                "Calibrate again (run with --force).",
-            )
+            raise missing_range(tensor.name)
         ends[0, index] = _ends(*limits[index])
     return ends
 
