@@ -143,7 +143,8 @@ def _load_saved_model(path: str) -> Any:
     try:
         return tensorflow().saved_model.load(path)
     except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder
-        cause = " ".join(str(error).split())[:300]
+        # What follows is TensorFlow's guess that the files lie on another device, which they do not.
+        cause = " ".join(str(error).split()).partition(" You may be trying to load")[0][:300]
         raise StageError(
             f"TensorFlow cannot open the SavedModel '{path}': {cause}",
             "Copy the folder again, with its folder variables, or export the model anew.",
