@@ -41,9 +41,9 @@ def test_foreign_error_is_a_stage_error_with_its_traceback_in_the_log(tmp_path: 
 def test_abort_names_the_signal_and_shows_the_last_log_lines(tmp_path: Path) -> None:
     with Workers(tmp_path / "log.txt") as workers:
         with pytest.raises(StageError) as caught:
-            workers.run(
-                "plain", os.system, f"echo LLVM ERROR: last words; kill -ABRT {workers.run('plain', os.getpid)}"
-            )
+            # The shell stays, or the child could answer before the signal has done its work.
+            pid = workers.run("plain", os.getpid)
+            workers.run("plain", os.system, f"echo LLVM ERROR: last words; kill -ABRT {pid}; sleep 2")
         assert "SIGABRT" in caught.value.what
         assert caught.value.log == "LLVM ERROR: last words"
         assert workers.run("plain", int, "7") == 7  # a new child takes over
