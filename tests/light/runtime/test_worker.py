@@ -40,9 +40,9 @@ def test_foreign_error_is_a_stage_error_with_its_traceback_in_the_log(tmp_path: 
 
 def test_abort_names_the_signal_and_shows_the_last_log_lines(tmp_path: Path) -> None:
     with Workers(tmp_path / "log.txt") as workers:
+        pid = workers.run("plain", os.getpid)
         with pytest.raises(StageError) as caught:
             # The shell stays, or the child could answer before the signal has done its work.
-            pid = workers.run("plain", os.getpid)
             workers.run("plain", os.system, f"echo LLVM ERROR: last words; kill -ABRT {pid}; sleep 2")
         assert "SIGABRT" in caught.value.what
         assert caught.value.log == "LLVM ERROR: last words"
