@@ -1,6 +1,6 @@
 """A whole run against the script that TensorFlow's documentation leads to, side by side.
 
-Both take a saved MobileNetV2 224 (random weights) and 600 images (noise); both write a float and a full-int8 `.tflite`
+Both take a saved MobileNetV2 224 (random weights) and 600 images; both write a float and a full-int8 `.tflite`
 calibrated on 100 images, and compute what both files answer on the other 500. The script converts with
 `from_keras_model`, twice, and runs one interpreter in a loop, one image at a time. Whole processes are timed, imports
 included, in turns.
@@ -14,15 +14,13 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
+from side_by_side import timed, write_task
 
-SIZE, CALIBRATION, EVALUATION = 224, 100, 500
+CALIBRATION, EVALUATION = 100, 500
 
 SCRIPT = """
 import sys
@@ -64,46 +62,6 @@ for name, content in (("float", float_model), ("int8", int8_model)):
     print(name, right / len(labels[%(calibration)d:]))
 """ % {"calibration": CALIBRATION}
 
-RECIPE = f"""
-recipe: 1
-name: benchmark
-model: {{source: keras_file, path: model.keras}}
-dataset:
-  source: npz
-  path: images.npz
-  inputs: x
-  labels: y
-  splits: {{train: "0:{CALIBRATION}", test: "{CALIBRATION}:{CALIBRATION + EVALUATION}"}}
-  calibration: {{split: train, samples: {CALIBRATION}}}
-  evaluation: {{split: test}}
-quantization: {{scheme: full_int8, io: int8}}
-validation: {{metrics: [top1]}}
-"""
-
-
-def prepare(folder: Path) -> None:
-    """Write the model, the images, the script and the recipe."""
-    import keras
-
-    keras.utils.set_random_seed(0)
-    keras.applications.MobileNetV2(weights=None, input_shape=(SIZE, SIZE, 3)).save(folder / "model.keras")
-    noise = np.random.default_rng(0)
-    images = noise.uniform(-1, 1, (CALIBRATION + EVALUATION, SIZE, SIZE, 3)).astype(np.float32)
-    np.savez(folder / "images.npz", x=images, y=noise.integers(0, 1000, len(images)))
-    (folder / "script.py").write_text(SCRIPT)
-    (folder / "recipe.yaml").write_text(RECIPE)
-
-
-def timed(command: list[str], folder: Path) -> float:
-    """Run a command to its end; exit code 1 is right too, since with random weights a gate may fail."""
-    with (folder / "output.txt").open("w") as output:
-        begin = time.perf_counter()
-        code = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
-        seconds = time.perf_counter() - begin
-    if code not in (0, 1):
-        sys.exit((folder / "output.txt").read_text())
-    return seconds
-
 
 def main() -> None:
     parser = argparse.ArgumentParser()
@@ -112,7 +70,8 @@ def main() -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder)
+        write_task(folder, CALIBRATION, EVALUATION, "int8")
+        (folder / "script.py").write_text(SCRIPT)
         script = [sys.executable, str(folder / "script.py"), name]
         ours = [sys.executable, "-m", "tflite_pipeline", "run", f"{name}/recipe.yaml", "--out", f"{name}/build"]
         pairs = []

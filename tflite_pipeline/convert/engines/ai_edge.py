@@ -24,18 +24,14 @@ _TOLD = 5
 
 
 def refusal(spec: Quantization, reference: Reference, graphs: tuple[Graph, ...]) -> str:
-    """Say why ai-edge-quantizer cannot make what was asked; nothing where it can.
-
-    Raises StageError where a rule means no op of the graph.
-    """
-    plan = make_plan(spec, graphs, reference.layers)
+    """Say why ai-edge-quantizer cannot make what was asked; nothing where it can."""
     return (
         _refuse_settings(spec)
         or _refuse_packed(graphs)
         or _refuse_composites(graphs)
         or (uncalibratable(graphs) if spec.calibrated else "")
         or (
-            _refuse_plan(spec, reference, graphs, plan)
+            _refuse_plan(spec, reference, graphs, make_plan(spec, graphs, reference.layers))
             if spec.scheme == "mixed"
             else _refuse_scheme(spec, reference, graphs)
         )
