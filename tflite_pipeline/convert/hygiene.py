@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tflite_pipeline.artifacts import Engine, Finding, Hygiene, Level, Ranges, Reference, Samples
 from tflite_pipeline.convert.spec import DEFAULT_METHOD, HISTOGRAM_METHODS, Quantization
-from tflite_pipeline.runtime.layers import layers_of
+from tflite_pipeline.runtime.layers import place_of
 from tflite_pipeline.runtime.rows import read_blocks
 from tflite_pipeline.schemes import SCHEMES
 
@@ -23,8 +23,6 @@ HALVES_DIFFER = 0.2
 UNSETTLED = 0.25
 """Share of the tensors whose halves differ above which the samples are to blame: a few differ in any set."""
 WORST = 5
-LONGEST_NAME = 60
-"""Letters; the converter strings together the names of all that it fused."""
 
 Array = npt.NDArray[Any]
 
@@ -94,7 +92,7 @@ def _halves(reference: Reference, ranges: Ranges) -> Finding:
         )
     worst = np.argsort(-differ, kind="stable")[: min(unsettled, WORST)].tolist()
     spans = [[f"[{low[half, i]:.4g}, {high[half, i]:.4g}]" for half in (0, 1)] for i in worst]
-    names = [_place(reference, ranges.names[i]) for i in worst]
+    names = [place_of(ranges.names[i], reference.layers) for i in worst]
     each = [f"{name} {' and '.join(pair)}" for name, pair in zip(names, spans, strict=True)]
     listed = "; ".join(each + ["…"] * (unsettled > WORST))
     text = f"the halves of the samples give {unsettled} of {len(width)} tensors ranges that differ by more than {share}"
@@ -109,9 +107,3 @@ def _by_half(path: Path, reduce: np.ufunc, start: float) -> Array:
         for block in read_blocks(path)
     )
     return functools.reduce(reduce, halves)
-
-
-def _place(reference: Reference, name: str) -> str:
-    layers = layers_of(name, reference.layers)
-    told = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
-    return f"'{told}'" + (f" (layer {', '.join(layers)})" if layers else "")

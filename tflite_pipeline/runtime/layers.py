@@ -11,6 +11,9 @@ from tflite_pipeline.errors import StageError, did_you_mean
 from tflite_pipeline.runtime.graph import Graph, Op
 from tflite_pipeline.spec import Selector
 
+LONGEST_NAME = 60
+"""Letters; the converter strings together the names of all that it fused."""
+
 _CALL = re.compile(r"_\d+$")
 """Keras 3 numbers the calls of a layer: what `conv` does is named `conv_1/…`, and what `conv_1` does `conv_1_2/…`."""
 
@@ -108,3 +111,10 @@ def _unknown(what: str, value: str, known: Collection[str]) -> str:
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     listed = ", ".join(f"'{name}'" for name in names[:_LISTED]) + more
     return f"There is no {what} '{value}'.{did_you_mean(value, known) or f' There are {listed}.'}"
+
+
+def place_of(tensor: str, layers: Collection[str]) -> str:
+    """Name a tensor for a message: its name, cut where it is long, and the Keras layers that it speaks of."""
+    found = layers_of(tensor, layers)
+    told = tensor if len(tensor) <= LONGEST_NAME else f"{tensor[:LONGEST_NAME]}…"
+    return f"'{told}'" + (f" (layer {', '.join(found)})" if found else "")

@@ -12,14 +12,14 @@ from tflite_pipeline.convert.plan import Plan, make_plan
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime import ai_edge, flatbuffer
 from tflite_pipeline.runtime.graph import Graph, Op
-from tflite_pipeline.runtime.layers import fits
+from tflite_pipeline.runtime.layers import fits, place_of
 from tflite_pipeline.runtime.treatment import Treatment
 from tflite_pipeline.schemes import SCHEMES
 
 _BITS = {"float32": 0, "int4": 4, "int8": 8, "float16": 16, "int16": 16}
 _NO_DATA = {"QUANTIZE", "DEQUANTIZE", "SHAPE", "RANK"}
 """Ops that change the dtype at a border, and ops that look at a tensor's shape only."""
-_TOLD = 5
+_TOLD = 3
 """How many ops an error names before it counts the rest."""
 
 
@@ -80,7 +80,7 @@ def _refuse_plan(spec: Quantization, reference: Reference, graphs: Sequence[Grap
     """Name the ops that cannot have the scheme that the rules give them."""
     ops = [(graph, op, plan.schemes[graph.index, op.index]) for graph in graphs for op in graph.ops]
     found = [
-        f"{op.name} '{graph.tensors[op.outputs[0]].name}' cannot have {scheme}: {why}"
+        f"{op.name} {place_of(graph.tensors[op.outputs[0]].name, reference.layers)} cannot have {scheme}: {why}"
         for graph, op, scheme in ops
         if (why := _misfit(spec, scheme, reference, graph, op))
     ]

@@ -97,9 +97,8 @@ def test_weights_inside_a_composite_are_refused():
     [
         (
             [{"op": "DEPTHWISE_CONV_2D", "scheme": "int8x4"}, REST],
-            "DEPTHWISE_CONV_2D 'functional_1/depthwise_1/Relu6;functional_1/depthwise_1/BiasAdd;"
-            "functional_1/depthwise_1/depthwise;' cannot have int8x4: there is no int4 for it; "
-            "give it full_int8 by an earlier rule",
+            "DEPTHWISE_CONV_2D 'functional_1/depthwise_1/Relu6;functional_1/depthwise_1/Bias…' "
+            "cannot have int8x4: there is no int4 for it; give it full_int8 by an earlier rule",
         ),
         (
             [{"op": "DEPTHWISE_CONV_2D", "scheme": "dynamic_int4"}],
@@ -151,8 +150,8 @@ def test_ops_are_counted_when_there_are_many(bench):
         outputs=[8],
     )
     refusal = bench.refusal(path, scheme="mixed", rules=(REST,))
-    assert refusal.count("cannot have") == 5
-    assert refusal.endswith("; and 3 more")
+    assert refusal.count("cannot have") == 3
+    assert refusal.endswith("; and 5 more")
 
 
 def test_the_library_is_quoted_when_it_fails(bench):
