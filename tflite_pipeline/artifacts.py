@@ -111,6 +111,25 @@ class Ranges:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """A reference whose weights were trained on its own graph; ops, tensors and their names are those of `parent`.
+
+    `ranges` is one row, the limits that activations were rounded to; None where no activation was. `rounding` is an
+    .npz of what `tune.grids` reads back, None likewise. `history` has one row of figures an epoch, the first before
+    training; `best_epoch` 0 is the untrained state. `kept` is what later steps keep and the file must hold, by name of
+    the tensor: `{"sparsity": share of zeros, "clusters": distinct values, "two_of_four": [names]}`.
+    """
+
+    reference: Reference
+    parent: str
+    ranges: Ranges | None
+    rounding: Path | None
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+    kept: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Histograms:
     """How the values of every activation of `Ranges` are spread between its smallest and largest one.
 
@@ -193,6 +212,11 @@ class Evaluation:
     float_ops: [{op, index, subgraph, tensor, layer}], allowed_float_ops: likewise, custom_ops, plan, findings: […]}`;
     `float_ops` has none of those that the recipe allows; `plan` is None where the file was not made by one, else
     `{checked: n, not_checked: [tensor], mismatches: [{op, index, subgraph, tensor, planned, found}]}`.
+    fidelity: how the file compares with the fake-quantized network that was trained, empty where none was:
+    `{metrics: {key: {float, fake_quant, tflite, training_drop, conversion_drop, samples, higher_is_better}}, outputs:
+    {name: {agreement, within_1_lsb, within_2_lsb, interval: [lo, hi], largest_lsb, lsb, sqnr_db, samples}}, warnings:
+    [text]}`; each drop is `{drop, interval: [lo, hi]}`, positive where the later one is worse. The interval of an output
+    is that of `within_2_lsb`. A figure is None where the output has no such thing: no class, no scale, no difference.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -202,6 +226,7 @@ class Evaluation:
     audit: dict[str, Any]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    fidelity: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tflite_pipeline.artifacts import (
     Bundle,
@@ -25,6 +25,7 @@ from tflite_pipeline.artifacts import (
     Samples,
     TargetChecks,
     TrainedModel,
+    Tuned,
     to_json,
 )
 from tflite_pipeline.bench import Bench, Options, open_bench
@@ -32,7 +33,7 @@ from tflite_pipeline.convert.calibrate import calibrate, spread
 from tflite_pipeline.convert.export import PROBE_SAMPLES, adopt, export
 from tflite_pipeline.convert.hygiene import inspect_ranges, manifest
 from tflite_pipeline.convert.quantize import choose_engine, quantize
-from tflite_pipeline.convert.spec import HISTOGRAM_METHODS
+from tflite_pipeline.convert.spec import HISTOGRAM_METHODS, Quantization, as_trained
 from tflite_pipeline.dataset.hygiene import inspect
 from tflite_pipeline.dataset.load import source_digest
 from tflite_pipeline.dataset.prepare import prepare
@@ -50,6 +51,9 @@ from tflite_pipeline.stage import Observer, Runner, told_by
 from tflite_pipeline.store import Entry
 from tflite_pipeline.targets.litert import check_targets
 from tflite_pipeline.train.fit import fit
+from tflite_pipeline.train.spec import Cluster, Fit, Prune, Qat, Step, steps_of
+from tflite_pipeline.train.tune.predict import predict_rounded
+from tflite_pipeline.train.tune.tune import tune
 from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.gates import judge, verdict
@@ -57,6 +61,7 @@ from tflite_pipeline.validate.interpreter import predict
 from tflite_pipeline.validate.parity import check_parity
 from tflite_pipeline.validate.spec import Gates
 
+T = TypeVar("T")
 Role = str
 
 HOST = platform.node()
@@ -99,22 +104,34 @@ class _Course:
     bench: Bench
     runner: Runner
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the training, in their order."""
+        return steps_of(self.loaded.recipe.training)
+
     def run(self) -> tuple[Facts, list[Path]]:
         """Give what was found out, and the files to hand over beside the quantized one."""
         recipe = self.loaded.recipe
         model = self._model()
         evaluation = self._samples("evaluation", ()) if recipe.dataset else None
         calibration, hygiene = self._calibration(evaluation)  # data that is not sound shows before anything slow
-        trained = self._train(model, evaluation) if model and recipe.training else None
+        trained = self._train(model, evaluation)
         reference = self._reference(model, trained, evaluation)
-        engine = self.runner.run("engine", Engine, choose_engine, recipe.quantization, reference)
-        ranges, histograms = self._ranges(engine.artifact, reference, calibration)
-        record = self._record(engine.artifact, reference, calibration, ranges, hygiene)
-        # Engines work on one core, so the others can run the reference meanwhile.
+        # Engines and training leave a core idle at times, so it can run the reference meanwhile.
         predicting = self.bench.background.submit(self._predict, "reference", reference, evaluation)
-        quantized = self._quantize(engine, reference, calibration, (ranges, histograms))
+        tuned = self._compress(reference, evaluation)
+        base = self._base(reference, tuned)
+        engine = self.runner.run("engine", Engine, choose_engine, recipe.quantization, base)
+        spread_of = self._ranges(engine.artifact, base, calibration)
+        record = self._record(engine.artifact, base, calibration, spread_of[0], hygiene)
+        quantized = self._quantize(engine, base, calibration, spread_of)
+        rounded = None
+        if self.qat:
+            tuned = [*tuned, self._tune(self.qat, (reference, *tuned[-1:]), (quantized, spread_of[0]), evaluation)]
+            quantized = self._quantize_tuned(engine, tuned[-1])
+            rounded = self._predict_rounded(tuned[-1], evaluation)
         predictions = predicting.result(), self._predict("quantized", quantized, evaluation)
-        compared = self._compare(reference, quantized, predictions, evaluation)
+        compared = self._compare(reference, quantized, (*predictions, rounded), evaluation)
         profiles = {
             "reference": self._profile("reference", reference).artifact,
             "quantized": self._profile("quantized", quantized).artifact,
@@ -142,6 +159,7 @@ class _Course:
             calibration=record,
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
+            training=self._told(trained, tuned),
             seconds=self.runner.seconds,
             cached=self.runner.cached,
             versions=versions(),
@@ -171,10 +189,65 @@ class _Course:
         args = (spec, role, self.loaded.recipe.seed, taken)
         return self.runner.run("dataset", Samples, prepare, *args, label=label, also=digest)
 
-    def _train(self, model: Entry[KerasModel], evaluation: Entry[Samples] | None) -> Entry[TrainedModel]:
+    @property
+    def qat(self) -> Qat | None:
+        """The step that trains under the rounding of the file, which comes last."""
+        last = self.steps[-1] if self.steps else None
+        return last if isinstance(last, Qat) else None
+
+    def _train(self, model: Entry[KerasModel] | None, evaluation: Entry[Samples] | None) -> Entry[TrainedModel] | None:
+        if model is None or not self.steps or not isinstance(self.steps[0], Fit):
+            return None
         samples = self._samples("training", _digests(evaluation))
+        return self.runner.run("train", TrainedModel, fit, self.steps[0], model, samples, worker=self.runner.keras)
+
+    def _compress(self, reference: Entry[Reference], evaluation: Entry[Samples] | None) -> list[Entry[Tuned]]:
+        """Prune and cluster the reference, one step after the other."""
+        tuned: list[Entry[Tuned]] = []
+        for step in self.steps:
+            if isinstance(step, Prune | Cluster):
+                tuned.append(self._tune(step, (reference, *tuned[-1:]), None, evaluation))
+        return tuned
+
+    def _base(self, reference: Entry[Reference], tuned: list[Entry[Tuned]]) -> Entry[Reference]:
+        """Give what is to be quantized; without a SavedModel, which has other weights, where these are trained."""
+        if tuned:
+            return _part(tuned[-1], tuned[-1].artifact.reference)
+        return _alone(reference) if self.qat else reference
+
+    def _tune(
+        self,
+        step: Prune | Cluster | Qat,
+        start: tuple[Entry[Reference] | Entry[Tuned], ...],
+        draft: tuple[Entry[QuantizedModel], Entry[Ranges] | None] | None,
+        evaluation: Entry[Samples] | None,
+    ) -> Entry[Tuned]:
+        recipe = self.loaded.recipe
+        samples = self._samples("training", _digests(evaluation))
+        symmetric = recipe.quantization.symmetric_activations
+        args = (step, start, (*draft, symmetric) if draft else None, samples, recipe.seed)
+        return self.runner.run("tune", Tuned, tune, *args, worker="keras2", label=step.method)
+
+    def _told(self, trained: Entry[TrainedModel] | None, tuned: list[Entry[Tuned]]) -> dict[str, Any]:
+        """Tell how each step went, for the report."""
+        made: list[TrainedModel | Tuned] = [*([trained.artifact] if trained else []), *(one.artifact for one in tuned)]
+        rows = [
+            {"method": step.method, "epochs": step.epochs, "best_epoch": one.best_epoch, "history": one.history}
+            for step, one in zip(self.steps, made, strict=True)
+        ]
+        return {"steps": rows, "kept": tuned[-1].artifact.kept if tuned else {}} if rows else {}
+
+    def _quantize_tuned(self, engine: Entry[Engine], tuned: Entry[Tuned]) -> Entry[QuantizedModel]:
+        """Quantize what was trained, with the ranges that were trained."""
+        reference, ranges = tuned.artifact.reference, tuned.artifact.ranges
+        spread_of = (_part(tuned, ranges) if ranges else None), None
+        return self._quantize(engine, _part(tuned, reference), None, spread_of, as_trained(self.loaded.recipe.quantization))
+
+    def _predict_rounded(self, tuned: Entry[Tuned], evaluation: Entry[Samples] | None) -> Entry[Predictions] | None:
+        if evaluation is None:
+            return None
         return self.runner.run(
-            "train", TrainedModel, fit, self.loaded.recipe.training, model, samples, worker=self.runner.keras
+            "rounded", Predictions, predict_rounded, tuned, evaluation, worker="keras2", label="predict fake-quant"
         )
 
     def _reference(
@@ -189,9 +262,7 @@ class _Course:
             return self.runner.run(
                 "export", Reference, adopt, path, model, probe, recipe.seed, worker=worker, also=digest
             )
-        source: Any = model
-        if trained:
-            source = Entry(trained.artifact.model, trained.digest, trained.seconds, trained.cached)
+        source: Any = _part(trained, trained.artifact.model) if trained else model
         batch = recipe.model.batch
         return self.runner.run("export", Reference, export, source, batch, probe, recipe.seed, worker=self.runner.keras)
 
@@ -236,10 +307,12 @@ class _Course:
         reference: Entry[Reference],
         calibration: Entry[Samples] | None,
         spread_of: tuple[Entry[Ranges] | None, Entry[Histograms] | None],
+        spec: Quantization | None = None,
     ) -> Entry[QuantizedModel]:
         by_itself = engine.artifact.name == "converter"
         worker: Kind = self.runner.keras if engine.artifact.name in ("converter", "mlir") else "plain"
-        args = (self.loaded.recipe.quantization, engine, reference, calibration if by_itself else None, spread_of)
+        samples = calibration if by_itself else None
+        args = (spec or self.loaded.recipe.quantization, engine, reference, samples, spread_of)
         return self.runner.run("quantize", QuantizedModel, quantize, *args, worker=worker)
 
     def _predict(
@@ -257,16 +330,16 @@ class _Course:
         self,
         reference: Entry[Reference],
         quantized: Entry[QuantizedModel],
-        predictions: tuple[Entry[Predictions] | None, Entry[Predictions] | None],
+        predictions: tuple[Entry[Predictions] | None, ...],
         evaluation: Entry[Samples] | None,
     ) -> Entry[Evaluation]:
         spec = self.loaded.recipe.validation
         narrowed = spec.model_copy(update={"gates": Gates(confidence=spec.gates.confidence)})
         asked = self.loaded.recipe.quantization
-        both = predictions if evaluation else None
+        *both, rounded = predictions
         wanted = Asked(scheme=asked.scheme, io=asked.io, allow_float=asked.allow_float)
         parity = self.runner.run("parity", Parity, check_parity, reference, spec.parity)
-        args = (narrowed, wanted, parity, reference, quantized, both, evaluation)
+        args = (narrowed, wanted, parity, reference, quantized, tuple(both) if evaluation else None, evaluation, rounded)
         return self.runner.run("compare", Evaluation, compare, *args)
 
     def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:
@@ -280,6 +353,17 @@ class _Course:
         recipe = self.loaded.recipe
         steps = recipe.dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if recipe.dataset else {}
         return self.runner.run("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
+
+
+def _part(whole: Entry[Any], part: T) -> Entry[T]:
+    """Give a part of an artifact as an entry of its own, identified by the whole."""
+    return Entry(part, whole.digest, whole.seconds, whole.cached)
+
+
+def _alone(reference: Entry[Reference]) -> Entry[Reference]:
+    """Give a reference without its SavedModel, which has the weights before training."""
+    bare = replace(reference.artifact, saved_model=None)
+    return Entry(bare, f"{reference.digest} alone", reference.seconds, reference.cached)
 
 
 def _file(model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Path]:

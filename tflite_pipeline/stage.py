@@ -39,6 +39,8 @@ STAGES: dict[str, Stage] = {
     "dataset": Stage(("dataset",), ("numpy", "pillow", "scikit-learn"), before_keras=True),
     "probe": Stage(("dataset",), ("numpy",)),
     "train": Stage(("model", "train"), TENSORFLOW, resumable=True),
+    "tune": Stage(("train",), (*TENSORFLOW, "tensorflow-model-optimization", "scikit-learn"), resumable=True),
+    "rounded": Stage(("train",), TENSORFLOW),
     "export": Stage(("model", "convert"), TENSORFLOW),
     "calibrate": Stage(("convert",), LITERT),
     "spread": Stage(("convert",), LITERT),

@@ -18,7 +18,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from tflite_pipeline.report.words import bytes_text, change_text, interval_text, metric_text, milliseconds
+from tflite_pipeline.report.training import kept_text
+from tflite_pipeline.report.words import (
+    bytes_text,
+    change_text,
+    decibels,
+    interval_text,
+    lsb_text,
+    metric_text,
+    milliseconds,
+    share_text,
+)
 
 if TYPE_CHECKING:
     from tflite_pipeline.pipeline import Result
@@ -28,12 +38,19 @@ STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow"}
 
 UNDECIDED = "give more evaluation samples (dataset.evaluation.samples), or a wider gate"
 ANOTHER_SCHEME = "try another scheme (--set quantization.scheme=…), or more calibration samples"
+ANOTHER_ENGINE = (
+    "the file does not compute what was trained, see training.fidelity in report.json; try another engine "
+    "(--set quantization.engine=…)"
+)
 ADVICE = {
     "scheme": "see audit in report.json for what is not as asked; where ops stayed float, list them in "
     "quantization.allow_float or try another scheme",
     "io": "see io in report.json; try quantization.io: float32",
     "parity": "the float file is wrong, whatever the scheme: convert the original model (model.source: keras_file)",
     "max_drop": ANOTHER_SCHEME,
+    "max_training_drop": "train for more epochs, with a lower learning_rate, or with teacher: float",
+    "max_conversion_drop": ANOTHER_ENGINE,
+    "min_fidelity": ANOTHER_ENGINE,
     "min": "compare with the float figure: where that is low too, the model or the preprocessing is the cause",
     "min_agreement": ANOTHER_SCHEME,
     "max_size": "try a scheme with smaller weights, or a smaller model",
@@ -110,6 +127,7 @@ def summary(result: Result) -> None:
     for finding in report["calibration"].get("findings", ()):
         if finding["level"] == "warning":
             console.print(f"  [{STYLES['undecided']}]warning[/]    calibration, {finding['rule']}: {finding['text']}")
+    _show_training(console, report)
     if report["metrics"]:
         console.print(_metrics_table(report))
     for output, row in report["agreement"].items():
@@ -119,6 +137,11 @@ def summary(result: Result) -> None:
             )
     share = report["model"]["bytes"] / report["reference"]["bytes"]
     console.print(f"  size       {bytes_text(report['model']['bytes'])}, {share:.0%} of the float file")
+    if packed := report["training"]["compression"]:
+        console.print(
+            f"  weights    {share_text(packed['zeros'])} are zero; compressed the file has "
+            f"{bytes_text(packed['compressed_bytes'])}"
+        )
     latency = report["latency"]
     console.print(
         f"  latency    {milliseconds(latency['quantized_ms'])}, float {milliseconds(latency['reference_ms'])} "
@@ -130,6 +153,37 @@ def summary(result: Result) -> None:
     console.print(f"  files      {result.model}")
     console.print(f"             {result.folder / 'report.html'}")
     console.print(f"  next       {_next_step(result)}")
+
+
+def _show_training(console: Console, report: dict[str, Any]) -> None:
+    """Print which epochs were kept and, after training with fake quantization, what it lost and what conversion did."""
+    training = report["training"]
+    for step in training["steps"]:
+        console.print(f"  training   {step['method']}: {kept_text(step)}")
+    if not training["fidelity"]:
+        return
+    if training["fidelity"]["metrics"]:
+        console.print(_fidelity_table(training["fidelity"]["metrics"]))
+    for output, row in training["fidelity"]["outputs"].items():
+        console.print(
+            f"  fidelity   {share_text(row['within_2_lsb'])} of the values are within 2 LSB of the fake-quantized "
+            f"network's, at most {lsb_text(row['largest_lsb'])} apart, SQNR {decibels(row['sqnr_db'])}{_of(output)}"
+            if row["lsb"]
+            else f"  fidelity   SQNR {decibels(row['sqnr_db'])} to the fake-quantized network{_of(output)}"
+        )
+    for text in training["fidelity"]["warnings"]:
+        console.print(f"  [{STYLES['undecided']}]warning[/]    conversion: {text}")
+
+
+def _fidelity_table(metrics: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for column in ("metric", "float", "fake-quant", ".tflite", "training drop", "conversion drop"):
+        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
+    for name, row in metrics.items():
+        values = [metric_text(row[side], name) for side in ("float", "fake_quant", "tflite")]
+        drops = [change_text(row[drop], name) for drop in ("training_drop", "conversion_drop")]
+        table.add_row(name, *values, *drops)
+    return table
 
 
 def _of(output: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
 from tflite_pipeline.convert.explain import explained
+from tflite_pipeline.convert.rewrites import rewritten
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.model.border import (
     argument_names,
@@ -55,7 +56,7 @@ def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int
         layers = layer_names(signature.owner)
     saved_model = out / "saved_model"
     path = out / "reference.tflite"
-    path.write_bytes(convert_float(signature, saved_model))
+    path.write_bytes(rewritten(convert_float(signature, saved_model)))
     probe_path = out / "probe.npz"
     _answer_probe(signature, probe, seed, probe_path)
     return _reference(path, saved_model, probe_path, model.source, layers)
@@ -71,7 +72,7 @@ def adopt(path: Path, original: KerasModel | None, probe: Samples | None, seed: 
         )
     litert.open_interpreter(path)
     own = out / "reference.tflite"
-    own.write_bytes(path.read_bytes())
+    own.write_bytes(rewritten(path.read_bytes()))
     probe_path = None
     layers: tuple[str, ...] = ()
     if original is not None:

@@ -139,6 +139,12 @@ class Quantization(Section):
             yield ("calibration", "percentile"), f"must come with method: percentile. Got '{self.calibration.method}'."
 
 
+def as_trained(spec: Quantization) -> Quantization:
+    """Give the section for ranges that were trained: they are taken as they are."""
+    rules = tuple(rule.model_copy(update={"method": None}) for rule in spec.rules if rule.scheme)
+    return spec.model_copy(update={"calibration": Calibration(method="minmax"), "rules": rules})
+
+
 def _unknown_scheme(name: str, without: str = "") -> str:
     known = [scheme for scheme in SCHEMES if scheme != without]
     return f"must be one of {', '.join(known)}. Got '{name}'.{_HINTS.get(name) or did_you_mean(name, known)}"

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.errors import Problem, RecipeError
+from tflite_pipeline.recipe.schema import KINDS
 from tflite_pipeline.recipe.yaml_text import KeyPath, Sheet, read_file, shown
 from tflite_pipeline.spec import expand_variables
-
-_KINDS = ("source", "method")
-"""Keys that decide what the others of a mapping mean."""
 
 
 def read_chain(path: Path) -> Sheet:
@@ -73,7 +71,7 @@ def _merged(base: Any, top: Any, path: KeyPath, places: dict[KeyPath, Any]) -> A
 
 
 def _another_kind(base: dict[str, Any], top: dict[str, Any]) -> bool:
-    return any(key in base and key in top and base[key] != top[key] for key in _KINDS)
+    return any(key in base and key in top and base[key] != top[key] for key in KINDS)
 
 
 def forget(path: KeyPath, places: dict[KeyPath, Any]) -> None:

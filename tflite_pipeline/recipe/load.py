@@ -81,12 +81,16 @@ def judge(data: dict[str, Any], allow_code: bool) -> tuple[Recipe | None, list[M
         broken = {detail["loc"][0] for detail in error.errors()}
         sound |= _sound_sections(data, frozenset(Recipe.model_fields) - broken)
     for name, section in sound.items():
-        if isinstance(section, Section):
-            mistakes += [((name, *path), text) for path, text in _own_mistakes(section)]
+        mistakes += [((name, *path), text) for path, text in _own_mistakes(section)]
     return recipe, list(dict.fromkeys([*mistakes, *cross_mistakes(sound)]))
 
 
-def _own_mistakes(section: Section) -> Iterator[Mistake]:
+def _own_mistakes(section: Any) -> Iterator[Mistake]:
+    if isinstance(section, tuple):
+        for position, item in enumerate(section):
+            yield from (((position, *path), text) for path, text in _own_mistakes(item))
+    if not isinstance(section, Section):
+        return
     try:
         yield from section.mistakes()
     except (OSError, zipfile.BadZipFile) as error:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from tflite_pipeline.errors import did_you_mean
 from tflite_pipeline.model.spec import FUNCTION
-from tflite_pipeline.recipe.schema import NAME
+from tflite_pipeline.recipe.schema import KINDS, NAME
 from tflite_pipeline.recipe.yaml_text import KeyPath, read_scalar, shown
 from tflite_pipeline.spec import Mistake, Section
 
@@ -162,8 +162,9 @@ def _choice(detail: ErrorDetails, root: type[Section]) -> str:
 
 def _kind(detail: ErrorDetails, root: type[Section]) -> str:
     value = detail["input"]
-    key = _discriminator(detail) if "ctx" in detail else "source"
-    names = _tags(detail["loc"], key, root)
+    classes = _classes_at(detail["loc"], root)
+    key = next(key for key in KINDS if any(key in one.model_fields for one in classes))
+    names = list(dict.fromkeys(str(tag) for one in classes for tag in _literals(one, key)))
     if not isinstance(value, Mapping):
         guess = f" Did you mean {{{key}: {value}}}?" if value in names else ""
         return f"must be a mapping with the key {key}. Got {shown(value)}.{guess}"
@@ -217,15 +218,9 @@ def _classes_at(location: Sequence[str | int], root: type[Section]) -> list[type
         if fields:
             classes = [section for field in fields for section in _sections(field.annotation)]
         else:
-            classes = [
-                one for one in classes if part in (*_literals(one, "source"), *_literals(one, "method"))
-            ] or classes
+            classes = [one for one in classes if any(part in _literals(one, key) for key in KINDS)] or classes
     return classes
 
 
 def _keys_at(location: Sequence[str | int], root: type[Section]) -> list[str]:
     return list(dict.fromkeys(key for one in _classes_at(location, root) for key in one.model_fields))
-
-
-def _tags(location: Sequence[str | int], key: str, root: type[Section]) -> list[str]:
-    return [str(tag) for one in _classes_at(location, root) for tag in _literals(one, key)]

@@ -9,10 +9,8 @@ from typing import Any
 
 import yaml
 
-from tflite_pipeline.recipe.schema import Recipe
+from tflite_pipeline.recipe.schema import KINDS, Recipe
 from tflite_pipeline.spec import Section
-
-_FIRST = ("source", "method")
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
@@ -43,7 +41,7 @@ def _plain(value: Any) -> Any:
 def _section(section: Section) -> dict[str, Any]:
     fields = type(section).model_fields
     choice = all(not field.is_required() and field.default is None for field in fields.values())
-    names = sorted(fields, key=lambda name: name not in _FIRST)
+    names = sorted(fields, key=lambda name: name not in KINDS)
     pairs = {name: getattr(section, name) for name in names}
     return {name: _plain(item) for name, item in pairs.items() if not (choice and item is None)}
 

@@ -9,10 +9,12 @@ from typing import Any
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.dataset import spec as dataset_spec
 from tflite_pipeline.dataset.mistakes import overlap_mistakes, role_mistakes
-from tflite_pipeline.dataset.spec import Dataset, Rows, Step
+from tflite_pipeline.dataset.spec import Dataset, Rows
 from tflite_pipeline.errors import did_you_mean
 from tflite_pipeline.model import spec as model_spec
 from tflite_pipeline.model.spec import Model
+from tflite_pipeline.recipe.samples import after, lacks_labels, raw_shapes, unlabelled
+from tflite_pipeline.recipe.training_rules import TRAINING_RULES
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Mistake
 from tflite_pipeline.targets.names import TARGET_SUMMARIES
@@ -31,41 +33,11 @@ def cross_mistakes(sound: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from rule(**{name: sound[name] for name in names})
 
 
-def _lacks_labels(dataset: Dataset, role: str) -> bool:
-    """Tell whether the samples of a role surely have no labels; a factory's are known only when it runs."""
-    if isinstance(dataset, dataset_spec.Synthetic):
-        return dataset.classes is None
-    if isinstance(dataset, dataset_spec.Npz):
-        rule = dataset.splits.get(getattr(dataset, role).split)
-        return dataset.labels is None and (rule is None or rule.labels is None)
-    return False
-
-
 def _calibration_needs_samples(quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
     if dataset is None and quantization.calibrated:
         free = ", ".join(name for name, scheme in SCHEMES.items() if not scheme.calibrated)
         text = f"must be one of {free} without a dataset. Got '{quantization.scheme}', which is calibrated on samples."
         yield ("quantization", "scheme"), f"{text} Add the section dataset."
-
-
-def _training_needs_labels(training: Training | None, dataset: Dataset | None) -> Iterator[Mistake]:
-    if training is None:
-        return
-    if dataset is None:
-        yield ("training",), "must come with a dataset that has labels. Got no section dataset."
-    elif _lacks_labels(dataset, "training"):
-        yield ("training",), f"must come with a dataset that has labels. Got {_unlabelled(dataset)}."
-
-
-def _unlabelled(dataset: Dataset) -> str:
-    key = "classes" if isinstance(dataset, dataset_spec.Synthetic) else "labels"
-    return f"source: {dataset.source} without {key}"
-
-
-def _training_needs_keras(training: Training | None, model: Model) -> Iterator[Mistake]:
-    if training is not None and isinstance(model, model_spec.TfliteFile | model_spec.SavedModel):
-        text = "must have model.source keras_file, application or factory."
-        yield ("training",), f"{text} Got model.source: {model.source}, which cannot be trained."
 
 
 def _metrics_need_samples(validation: Validation, dataset: Dataset | None) -> Iterator[Mistake]:
@@ -82,11 +54,11 @@ def _metrics_need_samples(validation: Validation, dataset: Dataset | None) -> It
 
 
 def _metrics_need_labels(validation: Validation, dataset: Dataset | None) -> Iterator[Mistake]:
-    if dataset is None or not _lacks_labels(dataset, "evaluation"):
+    if dataset is None or not lacks_labels(dataset, "evaluation"):
         return
     for position, row in enumerate(validation.metrics):
         if row.metric in NEED_LABELS:
-            text = f"must be a metric without labels. Got {row.metric} with dataset {_unlabelled(dataset)}."
+            text = f"must be a metric without labels. Got {row.metric} with dataset {unlabelled(dataset)}."
             yield ("validation", "metrics", position), text
 
 
@@ -142,19 +114,17 @@ def _default_rows(training: Training | None, quantization: Quantization, dataset
             )
 
 
-Shape = tuple[int | None, ...]
-
-
 def _preprocessing_fits(model: Model, dataset: Dataset | None) -> Iterator[Mistake]:
     if not isinstance(model, model_spec.Application) or model.input_shape is None or dataset is None:
         return
     if len(dataset.preprocessing) > 1:
         return
     name, steps = next(iter(dataset.preprocessing.items()), ("", ()))
-    shape = _raw_shape(dataset)
+    shapes = list(raw_shapes(dataset).values())
+    shape = shapes[0] if len(shapes) == 1 else (None, None, None)
     made_by: dict[int, tuple[str | int, ...]] = {}
     for position, step in enumerate(steps):
-        changed = _after(shape, step)
+        changed = after(shape, step)
         changes = [axis for axis, size in enumerate(changed) if step.reshape or shape[axis : axis + 1] != (size,)]
         made_by |= dict.fromkeys(changes, (name, position))
         shape = changed
@@ -166,28 +136,9 @@ def _preprocessing_fits(model: Model, dataset: Dataset | None) -> Iterator[Mista
         yield ("dataset", "preprocessing", *made_by.get(wrong[0], ())), text
 
 
-def _raw_shape(dataset: Dataset) -> Shape:
-    if isinstance(dataset, dataset_spec.Digits):
-        return (8, 8, 1)
-    if isinstance(dataset, dataset_spec.Synthetic):
-        shapes = list(dataset.shape.values()) if isinstance(dataset.shape, dict) else [dataset.shape]
-        return tuple(shapes[0]) if len(shapes) == 1 else (None, None, None)
-    return (None, None, 3 if isinstance(dataset, dataset_spec.ImageFolder) else None)
-
-
-def _after(shape: Shape, step: Step) -> Shape:
-    if step.reshape is not None:
-        return tuple(step.reshape.shape)
-    resized = step.resize or step.crop or step.pad
-    if resized is not None:
-        return (resized.height, resized.width, *shape[2:])
-    return (*shape[:-1], 3) if step.grayscale_to_rgb is not None else shape
-
-
 RULES: tuple[Rule, ...] = (
     _calibration_needs_samples,
-    _training_needs_labels,
-    _training_needs_keras,
+    *TRAINING_RULES,
     _metrics_need_samples,
     _metrics_need_labels,
     _top5_needs_classes,

@@ -22,6 +22,8 @@ from tflite_pipeline.train.spec import Training
 from tflite_pipeline.validate.spec import Validation
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+KINDS = ("source", "method")
+"""Keys that decide what the others of a mapping mean."""
 
 
 def _check_version(value: Any) -> Any:
@@ -44,7 +46,7 @@ class Recipe(Section):
     dataset: Dataset | None = None
     """Samples to train, calibrate and evaluate with; needed by calibrated schemes and by metrics."""
     training: Training | None = None
-    """Train the model before it is converted."""
+    """Train the model before it is exported, or the exported graph; one step, or a list of steps."""
     quantization: Quantization
     """What the file holds."""
     validation: Validation = Validation()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,12 @@ LATENCY_NOTE = "measured on the host that ran the recipe, which says little abou
 
 @dataclass(frozen=True)
 class Facts:
-    """What the stages handed over; `samples` and `profiles` are by role and by file."""
+    """What the stages handed over; `samples` and `profiles` are by role and by file.
+
+    `training` is empty, or `{steps: [{method, epochs, best_epoch, history}], kept}`: `history` has a row of figures an
+    epoch, `best_epoch` is the number of the row whose weights were kept. `compression` tells the zeros and different
+    values of the file's weights; it is empty where nothing was pruned or clustered.
+    """
 
     recipe: dict[str, Any]
     verdict: str
@@ -33,12 +38,13 @@ class Facts:
     seconds: dict[str, float]
     cached: list[str]
     versions: dict[str, str]
+    training: dict[str, Any] = field(default_factory=dict)
+    compression: dict[str, Any] = field(default_factory=dict)
 
 
 def build_report(facts: Facts) -> dict[str, Any]:
     """Give the report; plain JSON values only."""
-    audit = facts.evaluation.audit
-    quantized = facts.quantized
+    audit, quantized = facts.evaluation.audit, facts.quantized
     report = {
         "report": 1,
         "passed": facts.verdict == "passed",
@@ -69,6 +75,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "calibration": facts.calibration,
         "samples": {role: _samples(samples) for role, samples in facts.samples.items() if samples},
         "history": facts.history,
+        "training": _training(facts),
         "seconds": {stage: round(seconds, 3) for stage, seconds in facts.seconds.items()},
         "cached": facts.cached,
         "versions": facts.versions,
@@ -80,6 +87,15 @@ def build_report(facts: Facts) -> dict[str, Any]:
 def write_json(path: Path, report: dict[str, Any]) -> None:
     """Write the report; NaN and infinity, which JSON has not, are refused."""
     path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def _training(facts: Facts) -> dict[str, Any]:
+    return {
+        "steps": facts.training.get("steps", []),
+        "kept": facts.training.get("kept", {}),
+        "fidelity": facts.evaluation.fidelity,
+        "compression": facts.compression or None,
+    }
 
 
 def _latency(profiles: dict[str, Profile]) -> dict[str, Any]:

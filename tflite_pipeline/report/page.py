@@ -6,7 +6,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline.report.words import bytes_text, change_text, interval_text, metric_text, milliseconds
+from tflite_pipeline.report.training import curve, kept_text
+from tflite_pipeline.report.words import (
+    bytes_text,
+    change_text,
+    decibels,
+    interval_text,
+    lsb_text,
+    metric_text,
+    milliseconds,
+    share_text,
+)
 
 
 def write_page(path: Path, report: dict[str, Any]) -> None:
@@ -22,6 +32,7 @@ def _template() -> Any:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(bytes=bytes_text, metric=metric_text, ms=milliseconds)
+    environment.filters.update(share=share_text, lsb=lsb_text, db=decibels, curve=curve, kept=kept_text)
     environment.globals.update(interval=interval_text, change=change_text, square=_square)
     return environment.get_template("page.html")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+NONE = "-"
 SHARES = ("top1", "top5", "auc")
 
 
@@ -20,6 +21,21 @@ def bytes_text(count: int) -> str:
 def milliseconds(value: float) -> str:
     """Give a latency with three figures that count."""
     return f"{value:.3g} ms"
+
+
+def share_text(value: float | None) -> str:
+    """Give a share in percent; a dash where there is none."""
+    return NONE if value is None else f"{value:.2%}"
+
+
+def lsb_text(value: float | None) -> str:
+    """Give a difference in steps of the output's scale; a dash where it has none."""
+    return NONE if value is None else f"{value:.3g} LSB"
+
+
+def decibels(value: float | None) -> str:
+    """Give a ratio of powers; a dash where nothing differs."""
+    return NONE if value is None else f"{value:.1f} dB"
 
 
 def is_share(metric: str) -> bool:

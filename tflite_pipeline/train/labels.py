@@ -1,4 +1,4 @@
-"""The model's outputs, the loss and the labels in; an error where they do not belong together out."""
+"""The shapes of the outputs, the loss and the labels in; an error where they do not belong together out."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.model.border import listed, output_names
+from tflite_pipeline.model.border import Shape, listed
 
 CLASS_NUMBERS = "sparse_categorical_crossentropy"
 
 
-def check_labels(live: Any, loss: str, labels: Mapping[str, Any], rows: Sequence[int]) -> None:
-    """Raise StageError where the labels' names, shapes or values do not fit the outputs of a live Keras model.
+def check_labels(outputs: Mapping[str, Shape], loss: str, labels: Mapping[str, Any], rows: Sequence[int]) -> None:
+    """Raise StageError where there are no labels, or their names, shapes or values do not fit the outputs.
 
-    `labels` are arrays by output name, first axis the samples; `rows` are their rows of the dataset.
+    `outputs` are shapes by name, without the batch; `labels` are arrays by output name, first axis the samples; `rows`
+    are their rows of the dataset. The names of an only output and its labels need not agree.
     """
-    shapes = dict(zip(output_names(live), (tuple(output.shape)[1:] for output in live.outputs), strict=True))
+    _check_presence(loss, labels)
+    shapes = dict(outputs)
     if len(shapes) == len(labels) == 1:
         shapes = dict(zip(labels, shapes.values(), strict=True))
     if set(shapes) != set(labels):
@@ -36,6 +38,16 @@ def check_labels(live: Any, loss: str, labels: Mapping[str, Any], rows: Sequence
                 f"Got {listed(array.shape[1:])}.",
                 "Name the right array in dataset.labels, or change the model.",
             )
+
+
+def _check_presence(loss: str, labels: Mapping[str, Any]) -> None:
+    if not labels:
+        raise StageError("training needs labels, and the dataset has none.", "Set dataset.labels.")
+    if loss == "categorical_crossentropy" and any(label.ndim == 1 for label in labels.values()):
+        raise StageError(
+            "categorical_crossentropy needs one-hot labels, and the dataset gives class numbers.",
+            "Set training.loss: sparse_categorical_crossentropy.",
+        )
 
 
 def _fits(sizes: Sequence[int], output: Sequence[int | None]) -> bool:

@@ -39,7 +39,8 @@ def judge(
     `size` in bytes; `latency_ms` None where it was not measured; `noise` says that the file was calibrated on noise,
     which fails every accuracy gate; `targets` are the checks of the targets that the recipe names.
     """
-    accuracy = [*_drops(spec, evaluation), *_least(spec, evaluation), *_agreements(spec, evaluation)]
+    judges = (_drops, _training_drops, _conversion_drops, _least, _agreements, _fidelities)
+    accuracy = [gate for judge_one in judges for gate in judge_one(spec, evaluation)]
     if noise:
         accuracy = [_on_noise(gate) for gate in accuracy]
     sound = [*_kind(evaluation.audit), *_parity(evaluation.parity)]
@@ -85,27 +86,64 @@ def _drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
         if row is None:
             yield _missing(name, limit)
             continue
-        drop, interval = row["drop"], _interval(row, spec)
-        outcome = _weigh(drop, interval, limit)
-        text = f"{key} went from {row['reference']:.4g} to {row['quantized']:.4g}, a drop of {drop:.4g}"
-        worst = (drop, interval[1], limit) if interval else None
-        yield Gate(name, limit, drop, interval, outcome, text + _reason(outcome, limit, interval, row, worst))
+        text = f"{key} went from {row['reference']:.4g} to {row['quantized']:.4g}"
+        yield _drop(name, limit, row, spec, text)
+
+
+def _training_drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
+    for key, limit in spec.max_training_drop.items():
+        name, row = f"max_training_drop:{key}", evaluation.fidelity.get("metrics", {}).get(key)
+        if row is None:
+            yield _missing(name, limit)
+            continue
+        text = f"{key} went from {row['float']:.4g} in float to {row['fake_quant']:.4g} in the fake-quantized network"
+        yield _drop(name, limit, {**row["training_drop"], "samples": row["samples"]}, spec, text)
+
+
+def _conversion_drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
+    for key, limit in spec.max_conversion_drop.items():
+        name, row = f"max_conversion_drop:{key}", evaluation.fidelity.get("metrics", {}).get(key)
+        if row is None:
+            yield _missing(name, limit)
+            continue
+        text = (
+            f"{key} went from {row['fake_quant']:.4g} in the fake-quantized network to {row['tflite']:.4g} in the file"
+        )
+        yield _drop(name, limit, {**row["conversion_drop"], "samples": row["samples"]}, spec, text)
+
+
+def _drop(name: str, limit: float, row: dict[str, Any], spec: Gates, text: str) -> Gate:
+    drop, interval = row["drop"], _interval(row, spec)
+    outcome = _weigh(drop, interval, limit)
+    worst = (drop, interval[1], limit) if interval else None
+    told = f"{text}, a drop of {drop:.4g}{_reason(outcome, limit, interval, row, worst)}"
+    return Gate(name, limit, drop, interval, outcome, told)
 
 
 def _agreements(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
-    limit = spec.min_agreement
+    text = "float and quantized name the same class on {:.2%} of the samples"
+    rows = {output: row for output, row in evaluation.agreement.items() if row["value"] is not None}
+    yield from _shares("min_agreement", spec.min_agreement, rows, spec, text)
+
+
+def _fidelities(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
+    text = "{:.2%} of the output values lie within 2 LSB of the fake-quantized network's"
+    found = evaluation.fidelity.get("outputs", {})
+    rows = {output: {**row, "value": row["within_2_lsb"]} for output, row in found.items() if row["lsb"] is not None}
+    yield from _shares("min_fidelity", spec.min_fidelity, rows, spec, text)
+
+
+def _shares(gate: str, limit: float | None, rows: dict[str, Any], spec: Gates, text: str) -> Iterator[Gate]:
     if limit is None:
         return
-    rows = {output: row for output, row in evaluation.agreement.items() if row["value"] is not None}
     if not rows:
-        yield _missing("min_agreement", limit)
+        yield _missing(gate, limit)
     for output, row in rows.items():
-        name = "min_agreement" if len(rows) == 1 else f"min_agreement:{output}"
         value, interval = row["value"], _interval(row, spec)
         outcome = _weigh(-value, (-interval[1], -interval[0]) if interval else None, -limit)
-        text = f"float and quantized name the same class on {value:.2%} of the samples"
         worst = (-value, -interval[0], -limit) if interval else None
-        yield Gate(name, limit, value, interval, outcome, text + _reason(outcome, limit, interval, row, worst))
+        told = text.format(value) + _reason(outcome, limit, interval, row, worst)
+        yield Gate(gate if len(rows) == 1 else f"{gate}:{output}", limit, value, interval, outcome, told)
 
 
 def _least(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:

@@ -64,8 +64,12 @@ def whole_drop(drop: Callable[[Array], Array], count: int, confidence: float, se
     return float(low), float(high)
 
 
-def share(hits: int, count: int, confidence: float) -> Interval:
-    """Interval of one proportion (Wilson, Probable inference, J. American Statistical Association 22, 1927)."""
+def share(hits: float, count: int, confidence: float) -> Interval:
+    """Interval of one proportion (Wilson, Probable inference, J. American Statistical Association 22, 1927).
+
+    Hits need not be whole: a sample whose values hit in part varies less than one that hits or misses, so the interval
+    of a mean of such parts is rather too wide.
+    """
     z = _normal(confidence)
     rate = hits / count
     middle = rate + z * z / (2 * count)

@@ -43,16 +43,22 @@ class Gates(Section):
 
     max_drop: dict[str, Annotated[Finite, Field(ge=0)]] = {}
     """By metric: how much worse than the float reference it may be."""
+    max_training_drop: dict[str, Annotated[Finite, Field(ge=0)]] = {}
+    """By metric: how much worse than the float reference the network trained with fake quantization may be."""
+    max_conversion_drop: dict[str, Annotated[Finite, Field(ge=0)]] = {}
+    """By metric: how much worse than the network trained with fake quantization the file may be."""
     min: dict[str, Finite] = {}
     """By metric: the least value (for mae and mse: the greatest)."""
     min_agreement: Annotated[Finite, Field(gt=0, le=1)] | None = None
     """Share of the samples on which float and quantized name the same class."""
+    min_fidelity: Annotated[Finite, Field(gt=0, le=1)] | None = None
+    """Share of the output values that lie within 2 LSB of those of the network trained with fake quantization."""
     max_size: ByteCount | None = None
     """Largest file, e.g. `900KiB`."""
     max_latency_ms: Positive | None = None
     """Largest median latency on the host that runs the recipe; says little about a phone."""
     confidence: Annotated[Finite, Field(ge=0, lt=1)] = 0.95
-    """Confidence of the interval that must lie within `max_drop` and `min_agreement`; 0 judges by the value alone."""
+    """Confidence of the interval that must lie within a drop, an agreement or a fidelity; 0 goes by the value alone."""
 
 
 class Validation(Section):
@@ -69,7 +75,7 @@ class Validation(Section):
         keys = [row.key for row in self.metrics]
         if len(set(keys)) < len(keys):
             yield ("metrics",), f"must not name a metric twice. Got {', '.join(keys)}."
-        for gate in ("max_drop", "min"):
+        for gate in ("max_drop", "max_training_drop", "max_conversion_drop", "min"):
             for metric in getattr(self.gates, gate):
                 if metric not in keys:
                     listed = ", ".join(keys) or "none"

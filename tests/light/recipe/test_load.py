@@ -12,6 +12,7 @@ import yaml
 from tflite_pipeline.errors import RecipeError
 from tflite_pipeline.model.spec import Application, KerasFile
 from tflite_pipeline.recipe.load import load_recipe
+from tflite_pipeline.train.spec import steps_of
 
 SOUND: dict[str, dict[str, Any]] = {
     path.stem: yaml.safe_load(path.read_text()) for path in (Path(__file__).parent / "sound").glob("*.yaml")
@@ -145,6 +146,29 @@ def test_overrides_win_in_their_order(tmp_path: Path) -> None:
     assert recipe.dataset.preprocessing[""][0].resize.height == 128
     assert (recipe.dataset.calibration.split, recipe.dataset.calibration.samples) == ("few", None)
     assert recipe.training is None
+
+
+def test_overrides_reach_a_step_of_training(tmp_path: Path) -> None:
+    one, many = write(tmp_path / "one.yaml", FULL), write(tmp_path / "many.yaml", SOUND["steps"])
+    (step,) = steps_of(load_recipe(one, ["training.epochs=2"]).recipe.training)
+    assert (step.method, step.epochs) == ("fit", 2)
+    steps = steps_of(load_recipe(many, ["training.3.epochs=7", "training.0.batch=8"]).recipe.training)
+    assert [(step.method, step.epochs, step.batch) for step in steps] == [
+        ("fit", 3, 8),
+        ("prune", 3, 32),
+        ("cluster", 3, 32),
+        ("qat", 7, 32),
+    ]
+
+
+def test_another_form_of_training_replaces_that_of_the_base(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", FULL)
+    child = {"extends": "base.yaml", "training": [{"method": "prune"}, {"method": "qat"}]}
+    steps = steps_of(load_recipe(write(tmp_path / "a.yaml", child)).recipe.training)
+    assert [(step.method, step.learning_rate) for step in steps] == [("prune", 1e-4), ("qat", 1e-4)]
+    child = {"extends": "a.yaml", "training": {"method": "qat"}}
+    (step,) = steps_of(load_recipe(write(tmp_path / "b.yaml", child)).recipe.training)
+    assert step.method == "qat"
 
 
 def test_override_mends_a_mistake_of_the_file(tmp_path: Path) -> None:

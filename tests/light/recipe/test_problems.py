@@ -72,6 +72,8 @@ def test_walk_finds_the_keys_of_every_section() -> None:
         "dataset.spec.Normalize.mean",
         "dataset.spec.SplitRule.rows",
         "train.spec.EarlyStopping.patience",
+        "train.spec.Augment.crop",
+        "train.spec.Qat.weight_bits",
         "validate.spec.MetricRow.output",
         "convert.spec.Calibration.method",
         "profile.spec.Latency.runs",

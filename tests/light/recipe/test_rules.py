@@ -2,16 +2,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tflite_pipeline.recipe.load import judge
 from tflite_pipeline.recipe.yaml_text import dotted
 
 HEAD: dict[str, Any] = {"recipe": 1, "name": "demo", "quantization": {"scheme": "float16"}}
 MODEL: dict[str, Any] = {"source": "application", "name": "MobileNetV2", "input_shape": [96, 96, 3], "classes": 10}
 FIT: dict[str, Any] = {"method": "fit", "epochs": 1}
+PRUNE, CLUSTER, QAT = ({"method": method} for method in ("prune", "cluster", "qat"))
+DIGITS: dict[str, Any] = {
+    "source": "digits",
+    "preprocessing": [{"resize": {"height": 96, "width": 96}}, "grayscale_to_rgb"],
+}
+CODE: dict[str, Any] = {"source": "factory", "function": "a:b"}
+NOISE: dict[str, Any] = {"source": "synthetic", "classes": 2}
+CALIBRATED = {"scheme": "full_int8"}
+MIXED = {"scheme": "mixed", "rules": [{"op": "CONV_2D", "scheme": "int8x4"}, {"op": "*", "scheme": "float16"}]}
 
 
 def paths(recipe: dict[str, Any], allow_code: bool = False) -> list[str]:
     return [dotted(path) for path, _ in judge(recipe, allow_code)[1]]
+
+
+def reshaped(*shape: int) -> list[dict[str, Any]]:
+    return [{"reshape": {"shape": list(shape)}}]
 
 
 def test_rules_run_although_another_section_is_broken() -> None:
@@ -47,3 +62,72 @@ def test_images_of_a_folder_have_three_channels() -> None:
     gray = MODEL | {"input_shape": [96, 96, 1]}
     assert paths(HEAD | {"model": MODEL, "dataset": dataset}) == []
     assert paths(HEAD | {"model": gray, "dataset": dataset}) == ["dataset.preprocessing"]
+
+
+@pytest.mark.parametrize(
+    "scheme", ["dynamic_int8", "dynamic_int4", "weight_int8", "weight_int4", "full_int8", "int16x8"]
+)
+def test_qat_goes_with_schemes_of_integers(scheme: str) -> None:
+    recipe = HEAD | {"model": MODEL, "dataset": DIGITS, "training": QAT}
+    assert paths(recipe | {"quantization": {"scheme": scheme}}) == []
+
+
+@pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic_int4_block128"])
+def test_prune_and_cluster_go_with_every_scheme(scheme: str) -> None:
+    recipe = HEAD | {"model": MODEL, "dataset": DIGITS, "quantization": {"scheme": scheme}}
+    assert paths(recipe | {"training": [FIT, PRUNE, CLUSTER]}) == []
+    assert paths(recipe | {"training": [PRUNE, QAT]}) == ["training.1"]
+
+
+@pytest.mark.parametrize("source", ["saved_model", "tflite"])
+def test_steps_on_the_graph_take_every_source(source: str) -> None:
+    model = {"source": source, "path": "/nowhere.tflite"}
+    recipe = HEAD | {"model": model, "dataset": DIGITS, "quantization": CALIBRATED}
+    assert paths(recipe | {"training": [PRUNE, CLUSTER, QAT]}) == ["model.path"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "quantization"),
+    [
+        (4, {"scheme": "int8x4"}),
+        (8, CALIBRATED),
+        (4, MIXED),
+        (8, {"scheme": "int16x8"}),
+        (4, {"scheme": "weight_int4"}),
+    ],
+)
+def test_weight_bits_go_with_a_scheme_that_stores_them(bits: int, quantization: dict[str, Any]) -> None:
+    recipe = HEAD | {"model": MODEL, "dataset": DIGITS, "quantization": quantization}
+    assert paths(recipe | {"training": QAT | {"weight_bits": bits}}) == []
+
+
+def test_weight_bits_of_a_scheme_without_integers_are_told_once() -> None:
+    assert paths(HEAD | {"model": MODEL, "dataset": DIGITS, "training": QAT | {"weight_bits": 4}}) == ["training"]
+
+
+def test_rules_of_training_wait_for_a_known_scheme() -> None:
+    recipe = HEAD | {"model": MODEL, "dataset": DIGITS, "quantization": {"scheme": "int7", "engine": "converter"}}
+    assert paths(recipe | {"training": QAT | {"weight_bits": 4}}) == ["quantization.scheme"]
+
+
+def test_labels_that_only_the_factory_knows_are_enough_to_train() -> None:
+    assert paths(HEAD | {"model": MODEL, "dataset": CODE, "training": [FIT, PRUNE]}, allow_code=True) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "wrong"),
+    [
+        (CODE, []),
+        (CODE | {"preprocessing": reshaped(64)}, ["training.augment"]),
+        (CODE | {"preprocessing": {"sound": reshaped(64)}}, []),
+        (NOISE | {"shape": [49, 10]}, ["training.augment"]),
+        (NOISE | {"shape": [490], "preprocessing": reshaped(49, 10, 1)}, []),
+        (NOISE | {"shape": {"sound": [490], "image": [8, 8, 1]}}, []),
+        (NOISE | {"shape": {"sound": [490], "speed": [1]}}, ["training.augment"]),
+        (NOISE | {"shape": {"left": [8, 8, 1], "right": [8, 8, 1]}}, ["training.augment"]),
+        (NOISE | {"shape": {"x": [8, 8, 1]}, "preprocessing": {"x": reshaped(64)}}, ["training.augment"]),
+    ],
+)
+def test_augmented_samples_are_images_where_the_recipe_tells(dataset: dict[str, Any], wrong: list[str]) -> None:
+    recipe = HEAD | {"model": CODE, "dataset": dataset, "training": FIT | {"augment": {"crop": 0.9}}}
+    assert paths(recipe, allow_code=True) == wrong

@@ -40,6 +40,10 @@ def test_schema_takes_a_recipe_that_extends_another() -> None:
         (("model", "source"), "keras"),
         (("model", "clases"), 3),
         (("training", "epochs"), "3"),
+        (("training", "sparsity"), 0.5),
+        (("training",), []),
+        (("training",), ["qat"]),
+        (("training",), [{"method": "fit", "epochs": 1}, {"method": "qat", "epochs": "3"}]),
         (("quantization", "io"), "int4"),
         (("validation", "gates", "max_size"), "900 kilobytes"),
     ],
@@ -56,3 +60,5 @@ def test_schema_refuses_what_is_wrong(path: tuple[str, ...], value: Any) -> None
 def test_keys_are_described() -> None:
     assert "Decides every random choice" in SCHEMA["properties"]["seed"]["description"]
     assert "keras.applications" in SCHEMA["$defs"]["Application"]["description"]
+    for method in ("Fit", "Prune", "Cluster", "Qat"):
+        assert "Samples a step." in SCHEMA["$defs"][method]["properties"]["batch"]["description"]

@@ -34,7 +34,9 @@ def evaluate(tmp_path: Path, samples: Any, metrics: list[Any], file: str = "full
         predictions.append(predict(path, samples, 2, out))
     spec = Validation.model_validate({"metrics": metrics})
     both = (predictions[0], predictions[1])
-    return compare(spec, Asked(scheme="full_int8", io="int8"), UNCHECKED, reference, model, both, samples, tmp_path)
+    return compare(
+        spec, Asked(scheme="full_int8", io="int8"), UNCHECKED, reference, model, both, samples, None, tmp_path
+    )
 
 
 def test_metrics_are_those_of_the_predictions(tmp_path, make_samples, rows) -> None:
@@ -97,7 +99,7 @@ def test_the_interval_of_an_auc_lies_above_zero_where_the_quantized_outputs_are_
     samples = make_samples({"": np.zeros((200, 16))}, {"": labels})
     spec = Validation.model_validate({"metrics": ["auc"]})
     asked = Asked(scheme="float32", io="float32")
-    row = compare(spec, asked, UNCHECKED, reference, model, (both[0], both[1]), samples, tmp_path).metrics["auc"]
+    row = compare(spec, asked, UNCHECKED, reference, model, (both[0], both[1]), samples, None, tmp_path).metrics["auc"]
     assert row["reference"] > 0.95
     assert 0.3 < row["interval"][0] < row["drop"] < row["interval"][1] < 0.7
 
@@ -123,7 +125,7 @@ def test_without_predictions_there_are_parity_and_audit_only(tmp_path) -> None:
     reference = Reference(DATA / "float32.tflite", "0", inputs, outputs, None, None, "test")
     model = QuantizedModel(DATA / "float_island.tflite", "1", "full_int8", "int8", "test")
     asked = Asked(scheme="full_int8", io="float32")
-    found = compare(Validation(), asked, UNCHECKED, reference, model, None, None, tmp_path)
+    found = compare(Validation(), asked, UNCHECKED, reference, model, None, None, None, tmp_path)
     assert (found.metrics, found.agreement, found.audit["found"]) == ({}, {}, "mixed")
     assert found.parity == UNCHECKED.found
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tflite_pipeline.artifacts import Evaluation
 from tflite_pipeline.validate.gates import Gate, judge, verdict
-from tflite_pipeline.validate.spec import Gates
+from tflite_pipeline.validate.spec import Gates, Validation
 
 TOP1 = {
     "reference": 0.91,
@@ -25,6 +26,24 @@ def evaluation(found: str = "full_int8", io: str = "int8", parity: Any = None, a
     unchecked = {"checked": False, "passed": None, "difference": None, "limit": 1e-3, "samples": 0, "reason": "none."}
     mae = {**TOP1, "reference": 0.1, "quantized": 0.4, "higher_is_better": False}
     return Evaluation({"top1": TOP1, "mae": mae}, agreement or {}, {}, parity or unchecked, audit, (), ())
+
+
+def trained(within: float | None = 0.97) -> Evaluation:
+    """Training cost 0.005, conversion 0.01; so many of the values are within 2 LSB."""
+    row = {
+        "float": 0.915,
+        "fake_quant": 0.91,
+        "tflite": 0.9,
+        "training_drop": {"drop": 0.005, "interval": [-0.005, 0.015]},
+        "conversion_drop": {"drop": 0.01, "interval": [-0.01, 0.03]},
+        "samples": 400,
+        "higher_is_better": True,
+    }
+    span = None if within is None else [0.93, 0.99]
+    output = {"within_2_lsb": within, "interval": span, "lsb": None if within is None else 0.01, "samples": 100}
+    floats = {"within_2_lsb": None, "interval": None, "lsb": None, "samples": 100}
+    fidelity = {"metrics": {"top1": row}, "outputs": {"scores": output, "angle": floats}, "warnings": []}
+    return replace(evaluation(), fidelity=fidelity)
 
 
 def named(spec: Gates, name: str, **options: Any) -> Gate:
@@ -84,6 +103,65 @@ def test_agreement_is_judged_by_the_lower_end(limit: float, outcome: str) -> Non
 )
 def test_a_least_value_is_a_greatest_one_for_errors(least: dict[str, float], outcome: str) -> None:
     assert named(Gates(min=least), f"min:{next(iter(least))}").verdict == outcome
+
+
+@pytest.mark.parametrize(
+    ("gate", "limit", "outcome", "text"),
+    [
+        (
+            "max_training_drop",
+            0.02,
+            "passed",
+            "top1 went from 0.915 in float to 0.91 in the fake-quantized network, a drop of 0.005 "
+            "(between -0.005 and 0.015 on 400 samples), the limit is 0.02.",
+        ),
+        ("max_training_drop", 0.004, "failed", "the limit is 0.004."),
+        (
+            "max_conversion_drop",
+            0.02,
+            "undecided",
+            "top1 went from 0.91 in the fake-quantized network to 0.9 in the file, a drop of 0.01 (between -0.01 and "
+            "0.03 on 400 samples), the limit is 0.02: too few samples to decide, about 1600 would do.",
+        ),
+        ("max_conversion_drop", 0.009, "failed", "the limit is 0.009."),
+        ("max_conversion_drop", 0.03, "passed", "the limit is 0.03."),
+    ],
+)
+def test_the_gaps_of_a_training_are_judged_by_their_intervals(gate, limit, outcome, text) -> None:
+    found = named(Gates(**{gate: {"top1": limit}}), f"{gate}:top1", evaluation=trained())
+    assert found.verdict == outcome
+    assert found.text.endswith(text)
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(0.9, "passed"), (0.95, "undecided"), (0.98, "failed")])
+def test_fidelity_is_judged_by_the_lower_end(limit: float, outcome: str) -> None:
+    gate = named(Gates(min_fidelity=limit), "min_fidelity", evaluation=trained())
+    assert (gate.verdict, gate.value, gate.interval) == (outcome, 0.97, (0.93, 0.99))
+    assert gate.text.startswith("97.00% of the output values lie within 2 LSB of the fake-quantized network's (between")
+
+
+@pytest.mark.parametrize("found", [evaluation(), trained(None)])
+def test_fidelity_that_nothing_measured_fails(found: Evaluation) -> None:
+    gate = named(Gates(min_fidelity=0.5), "min_fidelity", evaluation=found)
+    assert (gate.verdict, gate.value) == ("failed", None)
+
+
+def test_gaps_fail_when_nothing_was_trained() -> None:
+    spec = Gates(max_training_drop={"top1": 0.5}, max_conversion_drop={"top1": 0.5})
+    gates = judge(spec, evaluation(), 1000, None, noise=False)[2:]
+    assert [gate.name for gate in gates] == ["max_training_drop:top1", "max_conversion_drop:top1"]
+    assert all(gate.verdict == "failed" and "could not be checked" in gate.text for gate in gates)
+
+
+def test_no_gap_fails_by_itself() -> None:
+    assert [gate.name for gate in judge(Gates(), trained(), 1000, None, noise=False)] == ["scheme", "io"]
+
+
+@pytest.mark.parametrize("gate", ["max_drop", "max_training_drop", "max_conversion_drop", "min"])
+def test_a_gate_on_a_metric_that_is_not_computed_is_a_mistake(gate: str) -> None:
+    spec = Validation.model_validate({"metrics": ["top1"], "gates": {gate: {"top1": 0.1, "auc": 0.1}}})
+    text = "must be a metric listed in validation.metrics (top1). Got 'auc'."
+    assert list(spec.mistakes()) == [(("gates", gate, "auc"), text)]
 
 
 def test_size_and_latency_are_judged_by_value() -> None:

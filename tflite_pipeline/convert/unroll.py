@@ -1,0 +1,80 @@
+"""A live Keras model in; its recurrent layers computed step by step, in plain ops, while it is traced."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from tflite_pipeline.errors import StageError
+
+Unroll = Literal["never", "loops", "all"]
+"""Which recurrent layers become plain ops: none; those that would become a loop, whose inside no range can be taken of;
+or those too that the converter would fuse into one op, which no training on the graph can see into."""
+
+LONGEST = 128
+"""Steps. Each adds some ten to twenty ops to the file."""
+
+_REMEDY = (
+    f"Give the model sequences of a fixed length of at most {LONGEST} steps, e.g. by a convolution or pooling with "
+    "strides before the layer; use Conv1D in the layer's place; or use scheme: dynamic_int8, without training after "
+    "export, which keeps the loop."
+)
+
+
+@contextlib.contextmanager
+def unrolled(live: Any, which: Unroll) -> Iterator[None]:
+    """Let the recurrent layers of a model, nested ones too, unroll while it is traced inside this context.
+
+    Raises StageError at its end where layers have sequences too long for it, or without a fixed length; they were
+    traced as loops, which takes no time.
+    """
+    layers = [layer for layer in _recurrent(live) if which == "all" or (which == "loops" and not _fused(layer))]
+    refused: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(_stepwise(layer, refused))
+        yield
+    if refused:
+        told = ", ".join(f"'{name}' ({why})" for name, why in refused.items())
+        raise StageError(f"these recurrent layers cannot be unrolled to at most {LONGEST} steps: {told}.", _REMEDY)
+
+
+def _recurrent(live: Any) -> list[Any]:
+    layers = live._flatten_layers(include_self=False, recursive=True)
+    return [layer for layer in layers if hasattr(layer, "unroll") and hasattr(layer, "cell")]
+
+
+def _fused(layer: Any) -> bool:
+    """Tell whether the converter makes one op of the layer: it knows the LSTM of Keras 2, in its standard form."""
+    return type(layer).__name__ == "LSTM" and bool(getattr(layer, "_could_use_gpu_kernel", False))
+
+
+@contextlib.contextmanager
+def _stepwise(layer: Any, refused: dict[str, str]) -> Iterator[None]:
+    """Unroll a layer for the length of the context, where the sequence that it is called with allows it."""
+    whole: Callable[..., Any] = layer.call
+    # By the second, LSTM and GRU of Keras 2 choose between two implementations; they set it when they are made.
+    switches = [name for name in ("unroll", "_could_use_gpu_kernel") if hasattr(layer, name)]
+    before = {name: getattr(layer, name) for name in switches}
+
+    @functools.wraps(whole)
+    def call(sequences: Any, *rest: Any, **named: Any) -> Any:
+        steps = sequences.shape[0 if getattr(layer, "time_major", False) else 1]
+        if steps is None or steps > LONGEST:
+            refused[layer.name] = "of no fixed length" if steps is None else f"{steps} steps"
+            return whole(sequences, *rest, **named)
+        for name in switches:
+            setattr(layer, name, name == "unroll")
+        try:
+            return whole(sequences, *rest, **named)
+        finally:
+            for name, value in before.items():
+                setattr(layer, name, value)
+
+    layer.call = call
+    try:
+        yield
+    finally:
+        del layer.call

@@ -1,0 +1,1 @@
+"""Training on the graph of the float reference: quantization-aware, pruning, clustering."""

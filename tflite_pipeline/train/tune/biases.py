@@ -1,0 +1,55 @@
+"""Trained biases in; biases on the grid of the integers that the file holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tflite_pipeline.train.tune.graph import FloatGraph
+from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
+
+Array = npt.NDArray[Any]
+
+PLACES = {
+    "CONV_2D": (0, 1, 2),
+    "CONV_3D": (0, 1, 2),
+    "DEPTHWISE_CONV_2D": (0, 1, 2),
+    "FULLY_CONNECTED": (0, 1, 2),
+    "TRANSPOSE_CONV": (2, 1, 3),
+}
+"""Ops with a bias: which of their inputs are the activation, the kernel and the bias."""
+
+
+def round_biases(
+    graph: FloatGraph, constants: Mapping[int, Array], ranges: Mapping[int, Range], steps: Mapping[int, Steps]
+) -> dict[int, Array]:
+    """Give the biases rounded to the product of the steps of what an op reads and of its kernel, float32 [channels].
+
+    So the float reference has the very values of the file. A bias that two ops read with different steps is left.
+    """
+    found: dict[int, list[Array]] = {}
+    for node in graph.nodes:
+        read, kernel, bias = (_input(node.inputs, place) for place in PLACES.get(node.name, (-1, -1, -1)))
+        if bias not in constants or read not in ranges or kernel not in steps or not steps[kernel].symmetric:
+            continue
+        step = scale_of(ranges[read]) * _kernel_scales(constants[kernel], steps[kernel])
+        found.setdefault(bias, []).append(np.rint(constants[bias].astype(np.float64) / step) * step)
+    return {bias: rows[0].astype(np.float32) for bias, rows in found.items() if all(_equal(rows[0], r) for r in rows)}
+
+
+def _input(inputs: tuple[int, ...], place: int) -> int:
+    return inputs[place] if 0 <= place < len(inputs) else -1
+
+
+def _kernel_scales(values: Array, steps: Steps) -> Array:
+    """Give the steps of a kernel on its grid as the file stores them, one for each channel or for all."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
+    peak = np.maximum(np.abs(values.astype(np.float64)).max(axes), np.finfo(np.float32).tiny)
+    return (peak / steps.most).astype(np.float32).astype(np.float64)
+
+
+def _equal(one: Array, other: Array) -> bool:
+    return bool(np.array_equal(one, other))

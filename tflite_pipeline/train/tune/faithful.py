@@ -1,0 +1,61 @@
+"""A reference in; its graph for training out, once it was seen to compute what the file computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tflite_pipeline.artifacts import Reference, Samples
+from tflite_pipeline.errors import StageError
+from tflite_pipeline.runtime import inference
+from tflite_pipeline.runtime.layers import place_of
+from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph, refusals
+
+ROWS = 8
+"""Samples that are compared, in one batch."""
+TOLERANCE = 1e-4
+"""Largest difference from the file, relative to its largest output."""
+_TOLD = 5
+
+
+def open_graph(reference: Reference, samples: Samples) -> FloatGraph:
+    """Read the graph; raise StageError where it cannot be trained, or computes otherwise than the file."""
+    graph = read_float_graph(reference.path)
+    refuse(reference, graph)
+    rows = {name: np.asarray(array[:ROWS]) for name, array in inference.inputs_of(samples).items()}
+    expected = computed_by_file(reference, rows)
+    feeds = [rows[info.name] if info.name in rows else rows[""] for info in reference.inputs]
+    for info, values, answer in zip(reference.outputs, graph(feeds), expected, strict=True):
+        largest = float(np.abs(answer).max())
+        apart = float(np.abs(np.asarray(values) - answer).max())
+        if not apart <= TOLERANCE * max(largest, 1e-6):
+            raise StageError(
+                f"the graph for training must compute what the float file computes, to {TOLERANCE:g} of the largest "
+                f"output. Output '{info.name}' differs by {apart:.3g} where the largest is {largest:.3g}.",
+                "Train with method: fit, or not at all.",
+            )
+    return graph
+
+
+def refuse(reference: Reference, graph: FloatGraph) -> None:
+    """Raise StageError with every op that cannot be trained, its layer and the reason."""
+    found = refusals(graph)
+    if not found:
+        return
+    rows = [
+        f"{node.name} {place_of(graph.names[node.outputs[0]], reference.layers)}: {why}" for node, why in found[:_TOLD]
+    ]
+    more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+    raise StageError(
+        f"the model cannot be trained on its graph: {'; '.join(rows)}{more}.",
+        "Replace these layers, or leave out the training steps prune, cluster and qat.",
+    )
+
+
+def computed_by_file(reference: Reference, rows: dict[str, Any]) -> list[Any]:
+    """Give what the file computes on some samples: float32, one array an output, first axis the samples."""
+    job = inference.plan(reference.path, rows)
+    parts: list[list[Any]] = []
+    inference.run(job, 1, lambda _, outputs: parts.append([values.copy() for values in outputs]), "comparing")
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]

@@ -1,0 +1,66 @@
+"""A reference that was trained under rounding, and samples, in; what the rounded network computes out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from tflite_pipeline.artifacts import Predictions, Samples, TensorInfo, Tuned, file_digest
+from tflite_pipeline.runtime import inference
+from tflite_pipeline.runtime.progress import advance
+from tflite_pipeline.runtime.rows import Rows
+from tflite_pipeline.runtime.tensorflow import tensorflow
+from tflite_pipeline.train.tune.graph import read_float_graph
+from tflite_pipeline.train.tune.quantizers import round_exactly
+from tflite_pipeline.train.tune.rounding import read_rounding
+
+BATCH = 32
+
+
+def _rounded(tuned: Tuned) -> Any:
+    """Give the network as a function of its inputs.
+
+    It computes in float64: in float32 a sum may come to lie on the other side of a half than in the integers of the
+    file, and of one such step later layers make many.
+    """
+    tf = tensorflow()
+    graph, ranges = read_float_graph(tuned.reference.path), read_rounding(tuned.rounding) if tuned.rounding else {}
+    constants = {number: _as_computed(values) for number, values in graph.constants.items()}
+    averages = {number for node in graph.nodes if node.name == "AVERAGE_POOL_2D" for number in node.outputs}
+
+    def observe(number: int, value: Any) -> Any:
+        return round_exactly(value, ranges[number], number in averages) if number in ranges else value
+
+    return tf.function(lambda *feeds: graph(feeds, constants, observe), autograph=False, reduce_retracing=True)
+
+
+def _as_computed(values: Any) -> Any:
+    array = np.asarray(values)
+    return array.astype(np.float64) if array.dtype == np.float32 else array
+
+
+def _feed(info: TensorInfo, arrays: Mapping[str, Rows], rows: slice) -> Any:
+    """Take rows of an input, which needs no name where it is the only one; whatever the samples' dtype."""
+    values = np.asarray((arrays[info.name] if info.name in arrays else arrays[""])[rows])
+    return _as_computed(values.astype(info.dtype, copy=False))
+
+
+def predict_rounded(tuned: Tuned, samples: Samples, out: Path) -> Predictions:
+    """Run the fake-quantized network over all samples: `out/outputs/<name>.npy`, float32, first axis the samples."""
+    arrays = inference.inputs_of(samples)
+    run, parts = _rounded(tuned), []
+    for first in range(0, samples.count, BATCH):
+        feeds = [_feed(info, arrays, slice(first, first + BATCH)) for info in tuned.reference.inputs]
+        parts.append([np.asarray(values, np.float32) for values in run(*feeds)])
+        advance(min(first + BATCH, samples.count), samples.count, "predicting")
+    (out / "outputs").mkdir()
+    files = {info.name: out / "outputs" / f"{quote(info.name, safe=' ')}.npy" for info in tuned.reference.outputs}
+    for path, column in zip(files.values(), zip(*parts, strict=True), strict=True):
+        np.save(path, np.concatenate(column))
+    digest = hashlib.sha256("".join(file_digest(files[name]) for name in sorted(files)).encode()).hexdigest()
+    return Predictions(outputs=files, count=samples.count, batch=BATCH, digest=digest)

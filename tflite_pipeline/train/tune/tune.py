@@ -1,0 +1,143 @@
+"""Training on the graph of the reference: a reference and samples in, the same reference with other weights out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_pipeline.artifacts import QuantizedModel, Ranges, Reference, Samples, Tuned
+from tflite_pipeline.runtime.tensorflow import keras, seed_everything
+from tflite_pipeline.train.checkpoint import forget
+from tflite_pipeline.train.labels import check_labels
+from tflite_pipeline.train.loop import Data, Fitted, Monitor, optimizer, train
+from tflite_pipeline.train.spec import Cluster, Prune, Qat, Tune
+from tflite_pipeline.train.tune.biases import round_biases
+from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
+from tflite_pipeline.train.tune.faithful import open_graph
+from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
+from tflite_pipeline.train.tune.grids import Range, read_grids
+from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, outputs_of
+from tflite_pipeline.train.tune.network import build_network
+from tflite_pipeline.train.tune.rounding import write_rounding
+from tflite_pipeline.train.tune.sparsity import Sparsity, zeros_mask
+from tflite_pipeline.train.tune.weights import Bonds, Weights, kernels
+from tflite_pipeline.train.tune.writeback import as_ranges, write_back
+
+Draft = tuple[QuantizedModel, Ranges | None, bool]
+"""The file that the scheme makes of the untrained weights, the ranges it came from, and whether int8 is symmetric."""
+
+
+def tune(
+    spec: Qat | Prune | Cluster,
+    start: tuple[Reference] | tuple[Reference, Tuned],
+    draft: Draft | None,
+    samples: Samples,
+    seed: int,
+    out: Path,
+) -> Tuned:
+    """Train the weights of a reference; `out` may hold the checkpoint of an earlier run, which goes on.
+
+    Args:
+        spec: the step of the recipe.
+        start: the reference that the model was exported to, and what an earlier step made of it.
+        draft: for quantization-aware training, what decides the rounding.
+        samples: the training samples.
+        seed: decides the order of the rows, which are held out, and where clusters start.
+        out: gets `reference.tflite`, and for quantization-aware training the ranges and `rounding.json`.
+
+    Raises:
+        StageError: where the graph holds an op that cannot be trained, computes otherwise than the file, or does not
+            fit the samples; where the loss becomes infinite.
+    """
+    seed_everything(2, seed)
+    origin, *later = start
+    reference, kept = (later[0].reference, later[0].kept) if later else (origin, {})
+    graph = open_graph(reference, samples)
+    data = Data.of(samples, spec, seed)
+    grids = read_grids(reference.path, draft[0].path, draft[2]) if draft else None
+    lesson = _lesson(spec, graph, origin, data, samples)
+    names = [info.name for info in reference.inputs]
+    weights = Weights(graph, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
+    network = build_network(graph, names, weights, grids, lesson)
+    network.compile(optimizer(data))
+    done = _train(spec, network, weights, data, lesson.monitor, out)
+    trained = network.rounding.trained() if grids else {}
+    constants = weights.final()
+    constants |= round_biases(graph, constants, trained, grids.constants if grids else {})
+    tuned = write_back(reference, constants, out)
+    ranges, rounding = _rounding(trained, tuned, draft, out)
+    forget(out)
+    kept = _kept(spec, graph, weights, kept)
+    return Tuned(tuned, origin.sha256, ranges, rounding, done.history, done.best_epoch, kept)
+
+
+def _lesson(spec: Tune, graph: FloatGraph, origin: Reference, data: Data, samples: Samples) -> Lesson:
+    outputs = outputs_of(graph, [info.name for info in origin.outputs])
+    losses = choose_losses(spec, outputs, data.labels)
+    for output in outputs:
+        if output.name in losses:
+            values = next(iter(data.labels.values())) if len(outputs) == 1 else data.labels[output.name]
+            check_labels({output.name: output.shape[1:]}, losses[output.name], {output.name: values}, samples.rows)
+    return Lesson(spec, outputs, losses, read_float_graph(origin.path) if spec.teacher else None)
+
+
+def _bonds(spec: Tune, graph: FloatGraph, kept: dict[str, Any], seed: int) -> Bonds:
+    """Give what earlier steps made and this one keeps, and where this one starts."""
+    sparse, shared = kept.get("sparsity", {}), kept.get("clusters", {})
+    values = {number: graph.constants[number] for number in kernels(graph)}
+    if isinstance(spec, Prune):
+        fits = _sparsity(spec, 1).fits
+        return Bonds({number: np.ones_like(value) for number, value in values.items() if fits(value.shape)})
+    masks = {number: zeros_mask(value) for number, value in values.items() if graph.names[number] in sparse}
+    if isinstance(spec, Cluster):
+        found = {n: find_clusters(value, spec.clusters, n in masks, seed) for n, value in values.items()}
+        return Bonds(clusters=found)
+    clusters = {number: clusters_of(value) for number, value in values.items() if graph.names[number] in shared}
+    return Bonds({number: mask for number, mask in masks.items() if number not in clusters}, clusters)
+
+
+def _sparsity(spec: Prune, steps: int) -> Sparsity:
+    return Sparsity(spec.sparsity, spec.pattern, spec.ramp, steps)
+
+
+def _train(spec: Tune, network: Any, weights: Weights, data: Data, monitor: Monitor, out: Path) -> Fitted:
+    if not isinstance(spec, Prune):
+        return train(network, data, out, monitor=monitor, from_start=True)
+    # What is not pruned yet is better, but is not what was asked for: the last epoch counts.
+    return train(network, data, out, monitor=None, callbacks=[_pruning(spec, network, weights, data)])
+
+
+def _pruning(spec: Prune, network: Any, weights: Weights, data: Data) -> Any:
+    sparsity = _sparsity(spec, spec.epochs * data.steps)
+
+    class Pruning(keras(2).callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            sparsity.update(int(network.optimizer.iterations), weights.masked)
+
+    return Pruning()
+
+
+def _rounding(
+    trained: dict[int, Range], tuned: Reference, draft: Draft | None, out: Path
+) -> tuple[Ranges | None, Path | None]:
+    """Write the ranges that were trained, for the engines and for predictions of the network."""
+    if draft is None:
+        return None, None
+    path = out / "rounding.json"
+    write_rounding(path, trained)
+    ranges = as_ranges(tuned, draft[1], trained, out) if draft[1] is not None else None
+    return ranges, path
+
+
+def _kept(spec: Tune, graph: FloatGraph, weights: Weights, kept: dict[str, Any]) -> dict[str, Any]:
+    """Add to what the file must hold what this step made."""
+    names = {number: graph.names[number] for number in kernels(graph)}
+    if isinstance(spec, Prune):
+        pruned = [names[number] for number in weights.bonds.masks]
+        pairs = {"two_of_four": pruned} if spec.pattern == "2:4" else {}
+        return kept | {"sparsity": dict.fromkeys(pruned, spec.sparsity)} | pairs
+    if isinstance(spec, Cluster):
+        return kept | {"clusters": {names[number]: spec.clusters for number in weights.bonds.clusters}}
+    return kept

@@ -1,0 +1,145 @@
+"""The constants of a graph: which of them train, and what becomes of each before an op uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tflite_pipeline.runtime.tensorflow import tensorflow
+from tflite_pipeline.train.tune.clusters import Clusters, clustered
+from tflite_pipeline.train.tune.graph import FloatGraph
+from tflite_pipeline.train.tune.grids import Steps
+from tflite_pipeline.train.tune.quantizers import round_constant
+from tflite_pipeline.train.tune.sparsity import masked
+
+Array = npt.NDArray[Any]
+
+KERNELS = {"CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
+"""Ops whose weights are worth pruning and clustering, and which of the inputs these are."""
+_LEARNT = {
+    "CONV_2D": (1, 2),
+    "CONV_3D": (1, 2),
+    "DEPTHWISE_CONV_2D": (1, 2),
+    "EMBEDDING_LOOKUP": (1,),
+    "FULLY_CONNECTED": (1, 2),
+    "GATHER": (0,),
+    "PRELU": (1,),
+    "TRANSPOSE_CONV": (1, 3),
+    "BATCH_MATMUL": (0, 1),
+}
+"""Ops whose constants are weights, by position of the input."""
+_ARITHMETIC = frozenset({"ADD", "DIV", "MUL", "SUB"})
+"""Ops whose constants are weights where they are no single number: scales, shifts and embeddings of positions."""
+FINE_BITS = 4
+"""Up to so many, clipping the largest weights gains more than it loses, and how far is trained."""
+_FRACTIONS = np.linspace(1.0, 0.5, 26)
+
+
+def trainable(graph: FloatGraph) -> list[int]:
+    """List the float constants that are weights.
+
+    Constants of equal values may be one tensor of the file, whoever uses it; they then train as one.
+    """
+    return sorted({number for node in graph.nodes for number in _weights_of(graph, node)})
+
+
+def kernels(graph: FloatGraph) -> list[int]:
+    """List the kernels of dense and conv layers, without those of depthwise ones, which hold few weights."""
+    found = {node.inputs[KERNELS[node.name]] for node in graph.nodes if node.name in KERNELS}
+    return sorted(number for number in found if _is_float(graph, number))
+
+
+def _weights_of(graph: FloatGraph, node: Any) -> Iterable[int]:
+    if node.name in _ARITHMETIC:
+        return (i for i in node.inputs if _is_float(graph, i) and graph.constants[i].size > 1)
+    places = (place for place in _LEARNT.get(node.name, ()) if place < len(node.inputs))
+    return (node.inputs[place] for place in places if _is_float(graph, node.inputs[place]))
+
+
+def _is_float(graph: FloatGraph, number: int) -> bool:
+    return number in graph.constants and graph.constants[number].dtype == np.float32
+
+
+@dataclass(frozen=True)
+class Bonds:
+    """What binds kernels while they train, by number of the tensor.
+
+    `masks` (float32, 0 where a weight is zero) may change while a network is pruned; `clusters` keep their members.
+    """
+
+    masks: dict[int, Array] = field(default_factory=dict)
+    clusters: dict[int, Clusters] = field(default_factory=dict)
+
+
+class Weights:
+    """The constants of one network; `add_to` makes their variables, `values` what the ops use."""
+
+    def __init__(self, graph: FloatGraph, steps: Mapping[int, Steps], bonds: Bonds) -> None:
+        """Take the constants as the file has them, and what they are rounded to; none train before `add_to`."""
+        self._graph, self._steps, self.bonds = graph, dict(steps), bonds
+        self._variables: dict[int, Any] = {}
+        self._fractions: dict[int, Any] = {}
+        self._masks: dict[int, Any] = {}
+
+    def add_to(self, network: Any) -> None:
+        """Add variables to a network: float32, of the constants' shapes; of a clustered kernel its centroids."""
+        for number in trainable(self._graph):
+            values = self._graph.constants[number]
+            shared = self.bonds.clusters.get(number)
+            self._variables[number] = _add(network, f"w{number}", values if shared is None else shared.centroids)
+            if number in self.bonds.masks:
+                self._masks[number] = _add(network, f"mask{number}", self.bonds.masks[number], trains=False)
+            steps = self._steps.get(number)
+            if steps is not None and steps.bits <= FINE_BITS and steps.symmetric:
+                self._fractions[number] = _add(network, f"fraction{number}", best_fractions(values, steps))
+
+    @property
+    def masked(self) -> list[tuple[Any, Any]]:
+        """Pair the variables of masked kernels with those of their masks."""
+        return [(self._variables[number], mask) for number, mask in self._masks.items()]
+
+    def values(self) -> dict[int, Any]:
+        """Give every constant that is not used as the file has it, by number of the tensor."""
+        tf = tensorflow()
+        raw: dict[int, Any] = {number: self._bound(number, value) for number, value in self._variables.items()}
+        raw |= {number: tf.constant(self._graph.constants[number]) for number in self._steps if number not in raw}
+        return {number: self._rounded(number, value) for number, value in raw.items()}
+
+    def _bound(self, number: int, variable: Any) -> Any:
+        value = tensorflow().convert_to_tensor(variable)
+        if number in self.bonds.clusters:
+            value = clustered(value, self.bonds.clusters[number].assignment)
+        return masked(value, self._masks[number]) if number in self._masks else value
+
+    def final(self) -> dict[int, Array]:
+        """Give what the file is to hold."""
+        return {number: np.asarray(value) for number, value in self.values().items()}
+
+    def _rounded(self, number: int, value: Any) -> Any:
+        tf, steps = tensorflow(), self._steps.get(number)
+        if steps is None:
+            return value
+        fraction = self._fractions.get(number)
+        return round_constant(value, steps, 1.0 if fraction is None else tf.clip_by_value(fraction, 0.1, 1.0))
+
+
+def _add(network: Any, name: str, values: Array, trains: bool = True) -> Any:
+    start = tensorflow().constant_initializer(values)
+    return network.add_weight(name=name, shape=values.shape, initializer=start, trainable=trains)
+
+
+def best_fractions(values: Array, steps: Steps) -> Array:
+    """Give the share of each channel's range, float32 [channels, 1, …], that leaves the least squared error."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
+    peak = np.maximum(np.abs(values).max(axes, keepdims=True), np.finfo(np.float32).tiny)
+    errors = []
+    for fraction in _FRACTIONS:
+        scale = peak / steps.most * fraction
+        rounded = np.clip(np.rint(values / scale), -steps.most, steps.most) * scale
+        errors.append(np.square(rounded - values).sum(axes, keepdims=True))
+    best: Array = _FRACTIONS[np.argmin(errors, axis=0)].astype(np.float32)
+    return best
