@@ -13,6 +13,7 @@ import numpy as np
 from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.convert.rewrites import rewritten
+from tflite_pipeline.convert.unroll import Unroll, unrolled
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.model.border import (
     argument_names,
@@ -42,11 +43,15 @@ class Signature:
     owner: Any
 
 
-def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int, out: Path) -> Reference:
+def export(
+    model: KerasModel, batch: int | str, probe: Samples | None, seed: int, out: Path, unroll: Unroll = "never"
+) -> Reference:
     """Write `saved_model/`, `reference.tflite` and `probe.npz` below `out`.
 
     The shapes are static, batch `batch` ("dynamic" leaves it open); input and output names and their order are kept.
+    `unroll` says which recurrent layers of a Keras model are computed step by step; a SavedModel stays as it is.
     The probe's answers are what the original model computes on the probe samples and on noise over their range.
+    Raises StageError where a recurrent layer cannot be unrolled.
     """
     layers: tuple[str, ...] = ()
     if model.source == "saved_model":
@@ -54,9 +59,14 @@ def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int
     else:
         signature = keras_signature(open_model(model), batch, probe)
         layers = layer_names(signature.owner)
+    converted = signature
+    if layers and unroll != "never":
+        converted = keras_signature(signature.owner, batch, probe)
+        with unrolled(signature.owner, unroll):
+            converted.function.get_concrete_function()
     saved_model = out / "saved_model"
     path = out / "reference.tflite"
-    path.write_bytes(rewritten(convert_float(signature, saved_model)))
+    path.write_bytes(rewritten(convert_float(converted, saved_model)))
     probe_path = out / "probe.npz"
     _answer_probe(signature, probe, seed, probe_path)
     return _reference(path, saved_model, probe_path, model.source, layers)

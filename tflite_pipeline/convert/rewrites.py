@@ -114,6 +114,24 @@ def _part(revision: Revision, op: Any) -> bool:
     return bool(shared)
 
 
+def _reverse(revision: Revision, op: Any) -> bool:
+    """Gather from last to first: the kernel of REVERSE_V2 copies, though the quantizer lets it write another scale."""
+    turned, axes = op.inputs
+    directions, shape = revision.stored(axes), revision.shape(turned)
+    if directions is None or any(revision.is_open(turned, int(axis)) for axis in directions):
+        return False
+    *first, last = map(int, directions)
+    for axis in first:
+        turned = _gather_back(revision, turned, shape, axis, revision.beside(op.outputs[0], f"axis_{axis}"))
+    _gather_back(revision, turned, shape, last, op.outputs[0])
+    return True
+
+
+def _gather_back(revision: Revision, turned: int, shape: list[int], axis: int, output: int) -> int:
+    places = revision.integers(range(shape[axis] - 1, -1, -1))
+    return revision.put("GATHER", [turned, places], output, axis=axis % len(shape))
+
+
 def _count_flags(revision: Revision, op: Any) -> bool:
     if revision.dtype(op.inputs[0]) != "bool":
         return False
@@ -129,6 +147,7 @@ REWRITES: dict[str, Rewrite] = {
     "MINIMUM": _part,  # celu
     "NEG": _negate,  # LayerNormalization and GroupNormalization of Keras 3, and log_sigmoid
     "POW": _raise_to_power,  # polynomials
+    "REVERSE_V2": _reverse,  # Bidirectional layers
     "SELECT": _part,  # ELU with alpha
     "SELECT_V2": _part,  # ReLU with a threshold, masked sequences
     "SPLIT": _split,  # the first step of an unrolled LSTM, which has nothing to forget, and so no use for that gate

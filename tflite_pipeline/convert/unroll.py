@@ -61,9 +61,8 @@ def _stepwise(layer: Any, refused: dict[str, str]) -> Iterator[None]:
 
     @functools.wraps(whole)
     def call(sequences: Any, *rest: Any, **named: Any) -> Any:
-        steps = sequences.shape[0 if getattr(layer, "time_major", False) else 1]
-        if steps is None or steps > LONGEST:
-            refused[layer.name] = "of no fixed length" if steps is None else f"{steps} steps"
+        if why := _refusal(layer, sequences.shape[0 if getattr(layer, "time_major", False) else 1]):
+            refused[layer.name] = why
             return whole(sequences, *rest, **named)
         for name in switches:
             setattr(layer, name, name == "unroll")
@@ -73,8 +72,17 @@ def _stepwise(layer: Any, refused: dict[str, str]) -> Iterator[None]:
             for name, value in before.items():
                 setattr(layer, name, value)
 
-    layer.call = call
+    layer.call = call  # of this layer alone: a length is known where it is called, not before
     try:
         yield
     finally:
         del layer.call
+
+
+def _refusal(layer: Any, steps: int | None) -> str:
+    """Say why a layer stays a loop; nothing where it can be unrolled."""
+    if any(base.__name__ == "ConvRNN" and base.__module__.startswith("tf_keras") for base in type(layer).__mro__):
+        return "Keras 2 has it as a loop only"
+    if steps is None:
+        return "of no fixed length"
+    return f"{steps} steps" if steps > LONGEST else ""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.draft import Draft
 
-_WITH_OPTIONS = frozenset({"ADD", "MUL", "SUB"})
-"""Of the ops that are put in, those that have options; all of them are left as they are by default."""
+_WITH_OPTIONS = frozenset({"ADD", "GATHER", "MUL", "SUB"})
+"""Of the ops that are put in, those that have options."""
 
 
 class Revision(Draft):
@@ -36,8 +36,11 @@ class Revision(Draft):
         """Leave an op as it is."""
         self.graph.operators.append(op)
 
-    def put(self, name: str, inputs: Sequence[int], output: int) -> int:
-        """Put in an op that makes a tensor that is there already, and give the tensor's number again."""
+    def put(self, name: str, inputs: Sequence[int], output: int, **fields: Any) -> int:
+        """Put in an op that makes a tensor that is there already, and give the tensor's number again.
+
+        `fields` are those of its options in the schema that are not to be as they are by default.
+        """
         from ai_edge_litert import schema_py_generated as schema
 
         operator = schema.OperatorT()
@@ -47,6 +50,7 @@ class Revision(Draft):
             title = f"{name.capitalize()}Options"
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, title)
             operator.builtinOptions = getattr(schema, f"{title}T")()
+            vars(operator.builtinOptions).update(fields)
         self.graph.operators.append(operator)
         return output
 
@@ -68,6 +72,11 @@ class Revision(Draft):
     def shape(self, tensor: int) -> list[int]:
         """List a tensor's sizes; what may vary is 1."""
         return [int(size) for size in self.graph.tensors[tensor].shape]
+
+    def is_open(self, tensor: int, axis: int) -> bool:
+        """Tell whether the size of a tensor along an axis may vary."""
+        signature = self.graph.tensors[tensor].shapeSignature
+        return signature is not None and len(signature) > 0 and int(signature[axis]) < 0
 
     def stored(self, tensor: int) -> npt.NDArray[Any] | None:
         """Give the values of a constant, flat; nothing for what is computed."""

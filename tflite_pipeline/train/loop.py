@@ -157,7 +157,8 @@ def train(
     """Train a compiled and built Keras model; `folder` may hold the checkpoint of an earlier run, which goes on.
 
     Args:
-        live: the model. A `train_step` of its own has to report `loss` and to train `live.trainable_variables`.
+        live: the model. A `train_step` of its own trains `live.trainable_variables` and reports `loss`; its figures,
+            and those of its `test_step`, come from metrics in `live.metrics`, else they are those of the last batch.
         data: the samples, and the section.
         folder: gets a checkpoint each epoch; the caller calls `checkpoint.forget` once it has written what was trained.
         monitor: the figure that the best epoch is chosen by, and whether less or more of it is better; without rows

@@ -85,7 +85,7 @@ class Tune(_Step):
 
     epochs: Count = 3
     """Passes over the training samples."""
-    learning_rate: Positive = 1e-4
+    learning_rate: Positive = 5e-4
     schedule: Schedule = Schedule(kind="cosine")
     loss: Loss = "auto"
     """`auto` goes by the labels: class numbers give sparse_categorical_crossentropy, others mse, none the teacher's."""

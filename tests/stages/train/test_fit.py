@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from tflite_pipeline.artifacts import KerasModel
@@ -15,7 +17,7 @@ from tflite_pipeline.dataset.spec import Digits
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.worker import Workers
 from tflite_pipeline.train.fit import fit
-from tflite_pipeline.train.spec import EarlyStopping, Fit, Schedule
+from tflite_pipeline.train.spec import Augment, EarlyStopping, Fit, Schedule
 
 pytestmark = pytest.mark.tf
 MODEL = KerasModel("factory", {"function": "small_models:digits_classifier", "arguments": {}}, 3, "", 0)
@@ -99,3 +101,20 @@ def test_early_stopping_keeps_the_best_epoch(workers, digits, tmp_path):
 def test_nan_loss_is_told(workers, digits, tmp_path):
     with pytest.raises(StageError, match="the loss became nan"):
         workers.run("keras3", fit, spec(learning_rate=1e30, optimizer="sgd"), MODEL, digits, tmp_path)
+
+
+def test_augmented_short_epochs_repeat_with_the_seed(workers, digits, tmp_path):
+    short = spec(steps=10, augment=Augment(shift=0.2, crop=0.9), validation=0.2)
+    first = workers.run("keras3", fit, short, MODEL, digits, tmp_path / "a")
+    again = workers.run("keras3", fit, short, MODEL, digits, tmp_path / "b")
+    plain = workers.run("keras3", fit, spec(steps=10, validation=0.2), MODEL, digits, tmp_path / "c")
+    assert first.history == again.history
+    assert first.history != plain.history
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["model.keras", "trained.weights.h5"]
+
+
+def test_augment_is_refused_when_inputs_are_no_images(workers, digits, tmp_path):
+    flat = dataclasses.replace(digits, inputs={"": tmp_path / "flat.npy"})
+    np.save(tmp_path / "flat.npy", np.zeros((digits.count, 64), np.float32))
+    with pytest.raises(StageError, match=r"needs exactly one input of images.* Got the input \(64\)"):
+        workers.run("keras3", fit, spec(augment=Augment(flip="both")), MODEL, flat, tmp_path / "out")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ import numpy.typing as npt
 from tflite_pipeline.train.tune.node import LEFT_OUT, Node, Place, Shape
 
 Array = npt.NDArray[Any]
+
+MOST_CHOICES = 64
+"""Ways of placing the batch in the inputs of one op that are tried; only odd ops need more than one."""
 
 
 class Unbatchable(Exception):
@@ -65,12 +69,13 @@ def moved(place: Place, by: int) -> Place:
 def placed(before: int, shape: Shape) -> Place:
     """Find the batch in a shape, given how many values of a sample lie before it in memory.
 
-    It is the first axis of size 1 there, else merged with an axis. Raises Unbatchable where none divides so.
+    It is the first axis of size 1 there, else one elsewhere: a reshape of (1, 6, 5) to (6, 1, 5) is what the converter
+    makes of a transposition. Else it is merged with an axis. Raises Unbatchable where none divides so.
     """
     starts = [math.prod(shape[:axis]) for axis in range(len(shape))]
-    for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
-        if size == 1 and start == before:
-            return Place(axis)
+    ones = [axis for axis, size in enumerate(shape) if size == 1]
+    if ones:
+        return Place(next((axis for axis in ones if starts[axis] == before), ones[0]))
     for axis, (start, size) in enumerate(zip(starts, shape, strict=True)):
         if size > 1 and before % start == 0 and (start * size) % before == 0:
             return Place(axis, before // start)
@@ -94,40 +99,72 @@ def common(case: Case, positions: Sequence[int], shape: Shape) -> Place:
     raise Unbatchable("its inputs have the batch along different axes, or are repeated along it")
 
 
-def trace(
-    nodes: Sequence[Node],
-    inputs: Mapping[int, Shape],
-    constants: Mapping[int, Array],
-    rules: Mapping[str, Rule],
-) -> tuple[dict[int, Place | None], dict[int, str]]:
-    """Follow the batch from the model's inputs on: the place by tensor, and by index of the op why it has none.
+@dataclass(frozen=True)
+class Trace:
+    """Where the batch lies: in what each op gives, by tensor, and where each op needs it in what it reads, by index.
 
-    What follows on an op without a place is left out of both.
+    `refused` has, by index of the op, why it cannot have several samples; what follows on it is in none of them.
     """
+
+    places: dict[int, Place | None]
+    reads: dict[int, tuple[Place | None, ...]]
+    refused: dict[int, str]
+
+
+def trace(
+    nodes: Sequence[Node], inputs: Mapping[int, Shape], constants: Mapping[int, Array], rules: Mapping[str, Rule]
+) -> Trace:
+    """Follow the batch from the model's inputs, of which it is the first axis, through all ops."""
     places: dict[int, Place | None] = dict.fromkeys([LEFT_OUT, *constants])
     places |= {number: Place(0) for number, shape in inputs.items() if shape[:1] == (1,)}
-    refused: dict[int, str] = {}
+    found = Trace(places, {}, {})
     for node in nodes:
         if odd := [number for number in node.inputs if number in inputs and number not in places]:
-            refused[node.index] = f"it reads a model input of shape {inputs[odd[0]]}, whose first axis must be 1"
-        if node.name not in rules or any(number not in places for number in node.inputs):
-            continue
-        case = Case(node, tuple(places[number] for number in node.inputs), constants)
+            found.refused[node.index] = f"it reads a model input of shape {inputs[odd[0]]}, whose first axis must be 1"
+        elif node.name in rules and all(number in places for number in node.inputs):
+            case = Case(node, tuple(places[number] for number in node.inputs), constants)
+            try:
+                found.reads[node.index], result = _settled(case, rules[node.name])
+            except Unbatchable as why:
+                found.refused[node.index] = str(why)
+                continue
+            places |= dict.fromkeys(node.outputs, result)
+    return found
+
+
+def _settled(case: Case, rule: Rule) -> tuple[tuple[Place | None, ...], Place | None]:
+    """Find the places at which an op can read its inputs, those that they have where it can, and that of its results.
+
+    Raises Unbatchable, with what is in the way at the places that they have.
+    """
+    if not any(case.places):
+        return case.places, None
+    first: Unbatchable | None = None
+    for places in islice(product(*map(_choices, case.places, case.node.input_shapes)), MOST_CHOICES):
         try:
-            found = _results(case, rules[node.name])
+            return places, rule(replace(case, places=places))
         except Unbatchable as why:
-            refused[node.index] = str(why)
-            continue
-        places |= dict(zip(node.outputs, found, strict=True))
-    return places, refused
+            first = first or why
+    raise first or Unbatchable("it has too many inputs")
 
 
-def _results(case: Case, rule: Rule) -> Sequence[Place | None]:
-    count = len(case.node.outputs)
-    if not any(case.places) or case.node.name in ("SHAPE", "RANK"):
-        # Of one sample, whatever the batch is: all that reads a shape was made for one.
-        return [None] * count
-    return [rule(case)] * count
+def _choices(place: Place | None, shape: Shape) -> list[Place | None]:
+    """List where the batch can be moved to, at the cost of a transposition; where it is comes first."""
+    if place is None:
+        return [None]
+    axes = sorted(range(len(shape)), key=lambda axis: shape[axis] != 1)
+    return [place, *(other for other in map(Place, axes) if other != place)]
+
+
+def relaid(tf: Any, value: Any, before: int, shape: Shape, place: Place) -> Any:
+    """Give a value, of which a sample has `before` values in front of the batch, a shape with the batch at a place."""
+    count, ahead = math.prod(shape), place.before(shape)
+    if before != ahead:
+        if before != 1:
+            value = tf.transpose(tf.reshape(value, (before, -1, count // before)), (1, 0, 2))
+        if ahead != 1:
+            value = tf.transpose(tf.reshape(value, (-1, ahead, count // ahead)), (1, 0, 2))
+    return tf.reshape(value, open_shape(shape, place))
 
 
 def spread(tf: Any, value: Any, shape: Shape, place: Place, batch: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tflite_pipeline.train.tune.batch import moved, open_shape, padded, spread
+from tflite_pipeline.train.tune.batch import moved, open_shape, padded, relaid, spread
 from tflite_pipeline.train.tune.node import Node, Place, Shape
 
 
@@ -14,7 +14,8 @@ from tflite_pipeline.train.tune.node import Node, Place, Shape
 class Call:
     """The values of an op's inputs (None where one is left out; constants may be numpy arrays) and the batch in them.
 
-    `places` are those of the inputs, `results` those of the outputs, `batch` is the number of samples.
+    `places` are those of the inputs, `results` those of the outputs, None where a tensor is the same for all samples;
+    `batch` is the number of samples.
     """
 
     node: Node
@@ -37,9 +38,17 @@ class Call:
         shape, place = self.node.output_shapes[0], self.results[0]
         return [size * self.batch if place and axis == place.axis else size for axis, size in enumerate(shape)]
 
-    def reshaped(self, value: Any, output: int = 0) -> Any:
-        """Give a value of the same memory the shape of an output."""
-        return self.tf.reshape(value, self.open_shape(output))
+    def reshaped(self, value: Any, before: int | None) -> Any:
+        """Give a value the shape of an output; `before` values of a sample lie in front of the batch, if it has one."""
+        shape, place = self.node.output_shapes[0], self.results[0]
+        if place is None or before is None:
+            return self.tf.reshape(value, shape)
+        return relaid(self.tf, value, before, shape, place)
+
+    def before(self, shape: Shape) -> int | None:
+        """Count the values of a sample in front of the batch of the first input, were its shape another."""
+        place = self.places[0]
+        return None if place is None else place.before(shape)
 
     def aligned(self) -> list[Any]:
         """Give all inputs such that broadcasting them puts the samples of one beside those of the other."""

@@ -19,14 +19,23 @@ TOLERANCE = 1e-4
 _TOLD = 5
 
 
-def open_graph(reference: Reference, samples: Samples) -> FloatGraph:
-    """Read the graph; raise StageError where it cannot be trained, or computes otherwise than the file."""
+def open_graph(reference: Reference, samples: Samples) -> tuple[FloatGraph, dict[int, float]]:
+    """Read the graph, and tell the standard deviation of its activations on some samples, by number of the tensor.
+
+    Raises StageError where the graph cannot be trained, or computes otherwise than the file.
+    """
     graph = read_float_graph(reference.path)
     refuse(reference, graph)
     rows = {name: np.asarray(array[:ROWS]) for name, array in inference.inputs_of(samples).items()}
     expected = computed_by_file(reference, rows)
     feeds = [rows[info.name] if info.name in rows else rows[""] for info in reference.inputs]
-    for info, values, answer in zip(reference.outputs, graph(feeds), expected, strict=True):
+    spread: dict[int, float] = {}
+
+    def note(number: int, value: Any) -> Any:
+        spread[number] = float(np.std(value)) if value.dtype.is_floating else 0.0
+        return value
+
+    for info, values, answer in zip(reference.outputs, graph(feeds, observe=note), expected, strict=True):
         largest = float(np.abs(answer).max())
         apart = float(np.abs(np.asarray(values) - answer).max())
         if not apart <= TOLERANCE * max(largest, 1e-6):
@@ -35,7 +44,7 @@ def open_graph(reference: Reference, samples: Samples) -> FloatGraph:
                 f"output. Output '{info.name}' differs by {apart:.3g} where the largest is {largest:.3g}.",
                 "Train with method: fit, or not at all.",
             )
-    return graph
+    return graph, spread
 
 
 def refuse(reference: Reference, graph: FloatGraph) -> None:

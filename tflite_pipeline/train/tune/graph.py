@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.graph import Op, Tensor, read_graphs
 from tflite_pipeline.runtime.tensorflow import tensorflow
-from tflite_pipeline.train.tune.batch import trace
+from tflite_pipeline.train.tune.batch import Trace, relaid, trace
 from tflite_pipeline.train.tune.call import Call
 from tflite_pipeline.train.tune.node import LEFT_OUT, Node, Place, Shape
 from tflite_pipeline.train.tune.ops import ACTIVATIONS, OPS, compute
@@ -61,7 +61,11 @@ class FloatGraph:
 
         A tensor that only an op of `refusals` could give is left out.
         """
-        return {number: None if place is None else place.axis for number, place in self._traced[0].items() if number != LEFT_OUT}
+        return {
+            number: None if place is None else place.axis
+            for number, place in self.trace.places.items()
+            if number != LEFT_OUT
+        }
 
     def __call__(
         self,
@@ -84,27 +88,34 @@ class FloatGraph:
         values: dict[int, Any] = {LEFT_OUT: None, **self.constants, **constants}
         for number, feed in zip(self.inputs, feeds, strict=True):
             values[number] = see(number, _as_computed(tf, feed, self.dtypes[number]))
-        places = self._traced[0]
+        places = self.trace.places
         batch = next((_length(tf, values[number]) for number in self.inputs if places.get(number)), 1)
+
+        def read(number: int, place: Place | None) -> Any:
+            own = places[number]
+            if own is None or place is None or own == place:
+                return values[number]
+            shape = self.shapes[number]
+            return relaid(tf, values[number], own.before(shape), shape, place)
+
         for node in self.nodes:
-            read = tuple(values[number] for number in node.inputs)
-            around = tuple(places[number] for number in node.inputs), tuple(places[number] for number in node.outputs)
-            results = compute(Call(node, read, *around, batch, tf))
-            values |= {number: see(number, value) for number, value in zip(node.outputs, results, strict=True)}
-        return [tf.convert_to_tensor(values[number]) for number in self.outputs]
+            reads, gives = self.trace.reads[node.index], tuple(places[number] for number in node.outputs)
+            call = Call(node, tuple(map(read, node.inputs, reads)), reads, gives, batch, tf)
+            values |= {number: see(number, value) for number, value in zip(node.outputs, compute(call), strict=True)}
+        return [tf.convert_to_tensor(read(number, Place(0))) for number in self.outputs]
 
     @cached_property
-    def _traced(self) -> tuple[dict[int, Place | None], dict[int, str]]:
-        inputs = {number: self.shapes[number] for number in self.inputs}
-        return trace(self.nodes, inputs, self.constants, RULES)
+    def trace(self) -> Trace:
+        """Where the batch lies in all tensors."""
+        return trace(self.nodes, {number: self.shapes[number] for number in self.inputs}, self.constants, RULES)
 
 
 def refusals(graph: FloatGraph) -> list[tuple[Node, str]]:
     """List every op that TensorFlow cannot compute here for a batch, with the reason; needs no TensorFlow."""
     found = []
-    traced = graph._traced[1]
+    refused = graph.trace.refused
     for node in graph.nodes:
-        if why := _without_function(graph, node) or traced.get(node.index):
+        if why := _without_function(graph, node) or refused.get(node.index):
             found.append((node, why))
     return found
 

@@ -81,6 +81,8 @@ def build_network(graph: FloatGraph, names: Sequence[str], weights: Weights, gri
 def _network_class() -> Any:
     """Make the class, whose base is at hand only where TensorFlow is."""
     tf, library = tensorflow(), keras(2)
+    # AutoGraph would rewrite code that has no loop or condition over tensors, at the cost of seconds.
+    as_it_is = tf.autograph.experimental.do_not_convert
 
     class Network(library.Model):  # type: ignore[misc]
         """Takes one array or a dict by input name; gives the outputs of the graph in a list."""
@@ -118,6 +120,7 @@ def _network_class() -> Any:
         def metrics(self) -> list[Any]:
             return self._figures
 
+        @as_it_is
         def train_step(self, data: Any) -> dict[str, Any]:
             inputs, labels = _parted(data)
             with tf.GradientTape() as tape:
@@ -128,6 +131,7 @@ def _network_class() -> Any:
             self.optimizer.apply_gradients(known)
             return self._noted(inputs, figures)
 
+        @as_it_is
         def test_step(self, data: Any) -> dict[str, Any]:
             inputs, labels = _parted(data)
             return self._noted(inputs, self._judge(inputs, labels))

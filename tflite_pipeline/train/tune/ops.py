@@ -92,7 +92,8 @@ def _reduction(path: str) -> Op:
         # Of one sample, the axis of the batch has one value: reducing it only takes it out of the shape.
         axes = [axis for axis in axes if place is None or axis != place.axis]
         result = attrgetter(path)(call.tf)(call.values[0], axes, keepdims=True)
-        return result if call.node.option("keepDims", False) else call.reshaped(result)
+        left = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+        return result if call.node.option("keepDims", False) else call.reshaped(result, call.before(left))
 
     return reduce
 

@@ -126,11 +126,11 @@ def _root_mean_square_pool(call: Call) -> Any:
 
 def _fully_connected(call: Call) -> Any:
     value, weights = call.values[:2]
-    depth = call.node.input_shapes[1][1]
-    if len(call.node.input_shapes[0]) != 2 or call.node.input_shapes[0][1] != depth:
+    shape, depth = call.node.input_shapes[0], call.node.input_shapes[1][1]
+    if shape[1:] != (depth,):
         value = call.tf.reshape(value, (-1, depth))
     result = _biased(call, call.tf.linalg.matmul(value, weights, transpose_b=True))
-    return result if len(call.node.output_shapes[0]) == 2 else call.reshaped(result)
+    return result if len(call.node.output_shapes[0]) == 2 else call.reshaped(result, call.before(shape))
 
 
 def _batch_matmul(call: Call) -> Any:

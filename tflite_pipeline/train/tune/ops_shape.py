@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tflite_pipeline.train.tune.batch import limits, moved
+from tflite_pipeline.train.tune.batch import limits, moved, sizes_of
 from tflite_pipeline.train.tune.call import Call, Op
 from tflite_pipeline.train.tune.node import axes_of
 
 
 def _reshaped(call: Call) -> Any:
-    return call.reshaped(call.values[0])
+    return call.reshaped(call.values[0], call.before(call.node.input_shapes[0]))
 
 
 def _transposed(call: Call) -> Any:
@@ -28,7 +28,8 @@ def _strided(call: Call) -> Any:
     slices = limits(call.node, *call.values[1:4])
     if (place := call.places[0]) is not None:
         slices[place.axis] = slice(None)
-    return call.reshaped(call.values[0][tuple(slices)])
+    before = call.before(sizes_of(slices, call.node.input_shapes[0]))
+    return call.reshaped(call.values[0][tuple(slices)], before)
 
 
 def _split(call: Call) -> Any:
@@ -51,7 +52,7 @@ def _packed(call: Call) -> Any:
 def _unpacked(call: Call) -> Any:
     (axis,) = axes_of(call.node.option("axis"), len(call.node.input_shapes[0]))
     if (place := call.places[0]) is not None and axis == place.axis:
-        return [call.reshaped(call.values[0])]
+        return [_reshaped(call)]
     return list(call.tf.unstack(call.values[0], len(call.node.outputs), axis))
 
 

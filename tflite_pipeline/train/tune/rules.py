@@ -84,13 +84,11 @@ def _arg(case: Case) -> Place:
 
 
 def _fully_connected(case: Case) -> Place:
-    place, shape, result = case.only(0), case.node.input_shapes[0], case.node.output_shapes[0]
-    depth = case.node.input_shapes[1][1]
-    rows = (math.prod(shape) // depth,)
-    found = placed(place.before(shape), (*rows, depth))
-    if found.axis != 0:
+    place, shape = case.only(0), case.node.input_shapes[0]
+    before = place.before(shape)
+    if (math.prod(shape) // before) % case.node.input_shapes[1][1]:
         raise Unbatchable("it works along the axis of the batch")
-    return placed(found.outer, result[:-1])
+    return placed(before, case.node.output_shapes[0][:-1])
 
 
 def _batch_matmul(case: Case) -> Place:
@@ -279,4 +277,5 @@ _RULES: dict[Rule, str] = {
     _of_all: "FILL RANGE",
 }
 RULES: dict[str, Rule] = {name: rule for rule, names in _RULES.items() for name in names.split()}
-"""By name of the op; a rule is asked only where at least one input differs between samples."""
+"""By name of the op; a rule is asked only where at least one input differs between samples. It takes the batch to be
+where it is, and refuses; the batch is then tried elsewhere."""

@@ -54,12 +54,12 @@ def tune(
     seed_everything(2, seed)
     origin, *later = start
     reference, kept = (later[0].reference, later[0].kept) if later else (origin, {})
-    graph = open_graph(reference, samples)
+    graph, spread = open_graph(reference, samples)
     data = Data.of(samples, spec, seed)
     grids = read_grids(reference.path, draft[0].path, draft[2]) if draft else None
     lesson = _lesson(spec, graph, origin, data, samples)
     names = [info.name for info in reference.inputs]
-    weights = Weights(graph, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
+    weights = Weights(graph, spread, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
     network = build_network(graph, names, weights, grids, lesson)
     network.compile(optimizer(data))
     done = _train(spec, network, weights, data, lesson.monitor, out)
@@ -93,7 +93,7 @@ def _bonds(spec: Tune, graph: FloatGraph, kept: dict[str, Any], seed: int) -> Bo
     masks = {number: zeros_mask(value) for number, value in values.items() if graph.names[number] in sparse}
     if isinstance(spec, Cluster):
         found = {n: find_clusters(value, spec.clusters, n in masks, seed) for n, value in values.items()}
-        return Bonds(clusters=found)
+        return Bonds(clusters=found, members_move=True)
     clusters = {number: clusters_of(value) for number, value in values.items() if graph.names[number] in shared}
     return Bonds({number: mask for number, mask in masks.items() if number not in clusters}, clusters)
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tflite_pipeline.runtime.tensorflow import tensorflow
-from tflite_pipeline.train.tune.clusters import Clusters, clustered
+from tflite_pipeline.train.tune.clusters import Clusters, clustered, regrouped
 from tflite_pipeline.train.tune.graph import FloatGraph
 from tflite_pipeline.train.tune.grids import Steps
 from tflite_pipeline.train.tune.quantizers import round_constant
@@ -36,6 +36,8 @@ _ARITHMETIC = frozenset({"ADD", "DIV", "MUL", "SUB"})
 """Ops whose constants are weights where they are no single number: scales, shifts and embeddings of positions."""
 FINE_BITS = 4
 """Up to so many, clipping the largest weights gains more than it loses, and how far is trained."""
+_CHANNELS = {"CONV_2D": 0, "CONV_3D": 4, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
+"""Along which axis of its kernel, the second input, an op's output channels lie."""
 _FRACTIONS = np.linspace(1.0, 0.5, 26)
 
 
@@ -68,29 +70,41 @@ def _is_float(graph: FloatGraph, number: int) -> bool:
 class Bonds:
     """What binds kernels while they train, by number of the tensor.
 
-    `masks` (float32, 0 where a weight is zero) may change while a network is pruned; `clusters` keep their members.
+    `masks` (float32, 0 where a weight is zero) may change while a network is pruned; the members of `clusters` may move
+    from one to another while it is clustered.
     """
 
     masks: dict[int, Array] = field(default_factory=dict)
     clusters: dict[int, Clusters] = field(default_factory=dict)
+    members_move: bool = False
 
 
 class Weights:
     """The constants of one network; `add_to` makes their variables, `values` what the ops use."""
 
-    def __init__(self, graph: FloatGraph, steps: Mapping[int, Steps], bonds: Bonds) -> None:
-        """Take the constants as the file has them, and what they are rounded to; none train before `add_to`."""
-        self._graph, self._steps, self.bonds = graph, dict(steps), bonds
+    def __init__(
+        self, graph: FloatGraph, spread: Mapping[int, float], steps: Mapping[int, Steps], bonds: Bonds
+    ) -> None:
+        """Take the constants as the file has them, and what they are rounded to; none train before `add_to`.
+
+        `spread` is the standard deviation of activations, by number of the tensor.
+        """
+        self._graph, self._spread, self._steps, self.bonds = graph, spread, dict(steps), bonds
         self._variables: dict[int, Any] = {}
+        self._centroids: dict[int, Any] = {}
+        self._sizes: dict[int, Array] = {}
         self._fractions: dict[int, Any] = {}
         self._masks: dict[int, Any] = {}
 
     def add_to(self, network: Any) -> None:
         """Add variables to a network: float32, of the constants' shapes; of a clustered kernel its centroids."""
         for number in trainable(self._graph):
-            values = self._graph.constants[number]
-            shared = self.bonds.clusters.get(number)
-            self._variables[number] = _add(network, f"w{number}", values if shared is None else shared.centroids)
+            values, shared = self._graph.constants[number], self.bonds.clusters.get(number)
+            if shared is not None:
+                self._centroids[number] = _add(network, f"centroids{number}", shared.centroids / np.abs(values).max())
+            if shared is None or self.bonds.members_move:
+                self._sizes[number] = self._size(number, values)
+                self._variables[number] = _add(network, f"w{number}", values / self._sizes[number])
             if number in self.bonds.masks:
                 self._masks[number] = _add(network, f"mask{number}", self.bonds.masks[number], trains=False)
             steps = self._steps.get(number)
@@ -105,15 +119,32 @@ class Weights:
     def values(self) -> dict[int, Any]:
         """Give every constant that is not used as the file has it, by number of the tensor."""
         tf = tensorflow()
-        raw: dict[int, Any] = {number: self._bound(number, value) for number, value in self._variables.items()}
+        raw: dict[int, Any] = {number: self._bound(number) for number in {**self._variables, **self._centroids}}
         raw |= {number: tf.constant(self._graph.constants[number]) for number in self._steps if number not in raw}
         return {number: self._rounded(number, value) for number, value in raw.items()}
 
-    def _bound(self, number: int, variable: Any) -> Any:
-        value = tensorflow().convert_to_tensor(variable)
-        if number in self.bonds.clusters:
-            value = clustered(value, self.bonds.clusters[number].assignment)
-        return masked(value, self._masks[number]) if number in self._masks else value
+    def _size(self, number: int, start: Array) -> Array:
+        """Give the unit that a variable counts in, so that one learning rate suits all of them.
+
+        With BatchNormalization folded, kernels differ by orders of magnitude from layer to layer and channel to channel.
+        A kernel counts in the largest weight of each channel; what is added, at least in the spread of the sums.
+        """
+        axis = next((_CHANNELS[n.name] for n in self._graph.nodes if n.name in _CHANNELS and n.inputs[1] == number), None)
+        if axis is not None:
+            axes = tuple(other for other in range(start.ndim) if other != axis)
+            return _positive(np.abs(start).max(axes, keepdims=True))
+        sums = [self._spread.get(n.outputs[0], 0.0) for n in self._graph.nodes if number in n.inputs and _adds(n, number)]
+        return _positive(np.maximum(np.abs(start).max(initial=0.0), max(sums, default=0.0)))
+
+    def _bound(self, number: int) -> Any:
+        if number not in self._centroids:
+            value = self._variables[number] * self._sizes[number]
+            return masked(value, self._masks[number]) if number in self._masks else value
+        centroids = self._centroids[number] * np.abs(self._graph.constants[number]).max()
+        members = self.bonds.clusters[number].assignment
+        if self.bonds.members_move:
+            return regrouped(centroids, self._variables[number] * self._sizes[number], members)
+        return clustered(centroids, members)
 
     def final(self) -> dict[int, Array]:
         """Give what the file is to hold."""
@@ -125,6 +156,16 @@ class Weights:
             return value
         fraction = self._fractions.get(number)
         return round_constant(value, steps, 1.0 if fraction is None else tf.clip_by_value(fraction, 0.1, 1.0))
+
+
+def _adds(node: Any, number: int) -> bool:
+    """Tell whether an op adds this constant to what it computes."""
+    return node.name in ("ADD", "SUB") or (node.name in _CHANNELS and number in node.inputs[2:])
+
+
+def _positive(sizes: Array) -> Array:
+    """Replace the unit of what is all zero by 1."""
+    return np.where(sizes > 0, sizes, 1.0).astype(np.float32)
 
 
 def _add(network: Any, name: str, values: Array, trains: bool = True) -> Any:
