@@ -215,8 +215,11 @@ class Evaluation:
     fidelity: how the file compares with the fake-quantized network that was trained, empty where none was:
     `{metrics: {key: {float, fake_quant, tflite, training_drop, conversion_drop, samples, higher_is_better}}, outputs:
     {name: {agreement, within_1_lsb, within_2_lsb, interval: [lo, hi], largest_lsb, lsb, sqnr_db, samples}}, warnings:
-    [text]}`; each drop is `{drop, interval: [lo, hi]}`, positive where the later one is worse. The interval of an output
-    is that of `within_2_lsb`. A figure is None where the output has no such thing: no class, no scale, no difference.
+    [text]}`; each drop is `{drop, interval: [lo, hi]}`, positive where the later one is worse. The interval of an
+    output is that of `within_2_lsb`. A figure is None where the output has no such thing: no class, no scale, no
+    difference.
+    compression: empty where no training pruned or clustered, else what `validate.compression` found in the file, each
+    weight with its `layer`, and `findings: [{tensor, expected, got}]`, where it is not as training left it.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -227,6 +230,7 @@ class Evaluation:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     fidelity: dict[str, Any] = field(default_factory=dict)
+    compression: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

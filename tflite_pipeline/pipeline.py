@@ -51,7 +51,7 @@ from tflite_pipeline.stage import Observer, Runner, told_by
 from tflite_pipeline.store import Entry
 from tflite_pipeline.targets.litert import check_targets
 from tflite_pipeline.train.fit import fit
-from tflite_pipeline.train.spec import Cluster, Fit, Prune, Qat, Step, steps_of
+from tflite_pipeline.train.spec import Cluster, Fit, Prune, Qat, Step, Tune, steps_of
 from tflite_pipeline.train.tune.predict import predict_rounded
 from tflite_pipeline.train.tune.tune import tune
 from tflite_pipeline.validate.audit import Asked
@@ -115,6 +115,7 @@ class _Course:
         model = self._model()
         evaluation = self._samples("evaluation", ()) if recipe.dataset else None
         calibration, hygiene = self._calibration(evaluation)  # data that is not sound shows before anything slow
+        self.runner.tunes = any(isinstance(step, Tune) for step in self.steps)
         trained = self._train(model, evaluation)
         reference = self._reference(model, trained, evaluation)
         # Engines and training leave a core idle at times, so it can run the reference meanwhile.
@@ -131,7 +132,7 @@ class _Course:
             quantized = self._quantize_tuned(engine, tuned[-1])
             rounded = self._predict_rounded(tuned[-1], evaluation)
         predictions = predicting.result(), self._predict("quantized", quantized, evaluation)
-        compared = self._compare(reference, quantized, (*predictions, rounded), evaluation)
+        compared = self._compare(reference, quantized, (*predictions, rounded), evaluation, tuned)
         profiles = {
             "reference": self._profile("reference", reference).artifact,
             "quantized": self._profile("quantized", quantized).artifact,
@@ -160,6 +161,7 @@ class _Course:
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
             training=self._told(trained, tuned),
+            compression=compared.artifact.compression,
             seconds=self.runner.seconds,
             cached=self.runner.cached,
             versions=versions(),
@@ -241,7 +243,9 @@ class _Course:
         """Quantize what was trained, with the ranges that were trained."""
         reference, ranges = tuned.artifact.reference, tuned.artifact.ranges
         spread_of = (_part(tuned, ranges) if ranges else None), None
-        return self._quantize(engine, _part(tuned, reference), None, spread_of, as_trained(self.loaded.recipe.quantization))
+        return self._quantize(
+            engine, _part(tuned, reference), None, spread_of, as_trained(self.loaded.recipe.quantization)
+        )
 
     def _predict_rounded(self, tuned: Entry[Tuned], evaluation: Entry[Samples] | None) -> Entry[Predictions] | None:
         if evaluation is None:
@@ -332,14 +336,25 @@ class _Course:
         quantized: Entry[QuantizedModel],
         predictions: tuple[Entry[Predictions] | None, ...],
         evaluation: Entry[Samples] | None,
+        tuned: list[Entry[Tuned]],
     ) -> Entry[Evaluation]:
         spec = self.loaded.recipe.validation
         narrowed = spec.model_copy(update={"gates": Gates(confidence=spec.gates.confidence)})
         asked = self.loaded.recipe.quantization
         *both, rounded = predictions
-        wanted = Asked(scheme=asked.scheme, io=asked.io, allow_float=asked.allow_float)
+        kept = tuned[-1].artifact.kept if tuned else {}
+        wanted = Asked(scheme=asked.scheme, io=asked.io, allow_float=asked.allow_float, kept=kept)
         parity = self.runner.run("parity", Parity, check_parity, reference, spec.parity)
-        args = (narrowed, wanted, parity, reference, quantized, tuple(both) if evaluation else None, evaluation, rounded)
+        args = (
+            narrowed,
+            wanted,
+            parity,
+            reference,
+            quantized,
+            tuple(both) if evaluation else None,
+            evaluation,
+            rounded,
+        )
         return self.runner.run("compare", Evaluation, compare, *args)
 
     def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:

@@ -32,6 +32,8 @@ class Stage:
     resumable: bool = False
     before_keras: bool = False
     """Runs before any stage that needs Keras, which is started meanwhile since it takes long."""
+    before_tuning: bool = False
+    """Likewise for the Keras that training on the reference's graph needs, where there is such a training."""
 
 
 STAGES: dict[str, Stage] = {
@@ -39,9 +41,9 @@ STAGES: dict[str, Stage] = {
     "dataset": Stage(("dataset",), ("numpy", "pillow", "scikit-learn"), before_keras=True),
     "probe": Stage(("dataset",), ("numpy",)),
     "train": Stage(("model", "train"), TENSORFLOW, resumable=True),
-    "tune": Stage(("train",), (*TENSORFLOW, "tensorflow-model-optimization", "scikit-learn"), resumable=True),
-    "rounded": Stage(("train",), TENSORFLOW),
-    "export": Stage(("model", "convert"), TENSORFLOW),
+    "tune": Stage(("model", "train"), (*TENSORFLOW, "tensorflow-model-optimization", "scikit-learn"), resumable=True),
+    "rounded": Stage(("model", "train"), TENSORFLOW),
+    "export": Stage(("model", "convert"), TENSORFLOW, before_tuning=True),
     "calibrate": Stage(("convert",), LITERT),
     "spread": Stage(("convert",), LITERT),
     "hygiene": Stage(("dataset", "convert"), ("numpy",)),
@@ -78,6 +80,8 @@ class Runner:
     observer: Observer
     keras: Kind = "plain"
     """The worker of the model's Keras."""
+    tunes: bool = False
+    """Whether a stage will train on the graph of the reference."""
     seconds: dict[str, float] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
 
@@ -107,6 +111,8 @@ class Runner:
         def make(out: Path) -> T:
             if stage.before_keras:
                 self.workers.start(self.keras)
+            if stage.before_tuning and self.tunes:
+                self.workers.start("keras2")
             sink = partial(self.observer.progress, label)
             return self.workers.run(worker, function, *_plain(args), out, sink=sink)
 

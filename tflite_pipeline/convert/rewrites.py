@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tflite_pipeline.convert.folding import fold
 from tflite_pipeline.runtime.revision import Revision
 
 Rewrite = Callable[[Revision, Any], bool]
@@ -142,7 +143,10 @@ def _count_flags(revision: Revision, op: Any) -> bool:
 REWRITES: dict[str, Rewrite] = {
     "ADD_N": _add_all,  # a sum of more than two tensors, as Lambda layers and TensorFlow models write it
     "CAST": _count_flags,  # of flags, which masks become before they are multiplied
+    "CONV_2D": fold,  # ConvNeXt, whose first convolution reads an input that a layer normalizes
+    "DEPTHWISE_CONV_2D": fold,
     "ELU": _elu,
+    "FULLY_CONNECTED": fold,
     "MAXIMUM": _part,
     "MINIMUM": _part,  # celu
     "NEG": _negate,  # LayerNormalization and GroupNormalization of Keras 3, and log_sigmoid

@@ -46,7 +46,7 @@ def _metrics_need_samples(validation: Validation, dataset: Dataset | None) -> It
     if validation.metrics:
         names = ", ".join(row.key for row in validation.metrics)
         yield ("validation", "metrics"), f"must be empty without a dataset. Got {names}. Add the section dataset."
-    for gate in ("max_drop", "min", "min_agreement"):
+    for gate in ("max_drop", "max_training_drop", "max_conversion_drop", "min", "min_agreement", "min_fidelity"):
         if value := getattr(validation.gates, gate):
             got = ", ".join(value) if isinstance(value, dict) else f"{value:g}"
             text = f"must be left out without a dataset. Got {got}. Add the section dataset."

@@ -13,6 +13,7 @@ from tflite_pipeline.recipe.yaml_text import KeyPath
 from tflite_pipeline.schemes import SCHEMES, Scheme
 from tflite_pipeline.spec import Mistake
 from tflite_pipeline.train.spec import METHODS, Cluster, Prune, Qat, Step, Training, Tune, steps_of
+from tflite_pipeline.validate.spec import Validation
 
 
 def _placed(training: Training | None) -> Iterator[tuple[KeyPath, Step]]:
@@ -40,6 +41,16 @@ def _zeros_take_a_cluster(training: Training | None) -> Iterator[Mistake]:
         if pruned and isinstance(step, Cluster) and step.clusters < 3:
             text = f"must be at least 3 with prune, since one of the values is zero. Got {step.clusters}."
             yield (*path, "clusters"), text
+
+
+def _gaps_need_qat(validation: Validation, training: Training | None) -> Iterator[Mistake]:
+    if any(isinstance(step, Qat) for step in steps_of(training)):
+        return
+    for gate in ("max_training_drop", "max_conversion_drop", "min_fidelity"):
+        if value := getattr(validation.gates, gate):
+            got = ", ".join(value) if isinstance(value, dict) else f"{value:g}"
+            text = f"must come with method: qat in training. Got {got} and no such step."
+            yield ("validation", "gates", gate), f"{text} Add the step, or leave the gate out."
 
 
 def _needs_samples(training: Training | None, dataset: Dataset | None) -> Iterator[Mistake]:
@@ -174,5 +185,6 @@ TRAINING_RULES: tuple[Callable[..., Iterator[Mistake]], ...] = (
     _tuning_needs_the_reference,
     _qat_needs_integers,
     _bits_go_with_the_scheme,
+    _gaps_need_qat,
     _augmented_are_images,
 )

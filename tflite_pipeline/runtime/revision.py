@@ -87,6 +87,37 @@ class Revision(Draft):
         """Tell whether a tensor is float32 that is computed or given, not stored."""
         return self.dtype(tensor) == "float32" and self.stored(tensor) is None
 
+    def is_own(self, tensor: int) -> bool:
+        """Tell whether a tensor is a float32 constant that one op reads."""
+        return self.dtype(tensor) == "float32" and self.stored(tensor) is not None and self._readers[tensor] == 1
+
+    def store(self, tensor: int, values: npt.NDArray[Any]) -> None:
+        """Give a float32 constant other values, in a buffer of its own, since tensors may share one."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(values.astype(np.float32).tobytes(), np.uint8)
+        self.graph.tensors[tensor].buffer = len(self._model.buffers)
+        self._model.buffers.append(buffer)
+
+    def maker(self, tensor: int) -> Any:
+        """Give the op that makes a tensor, where it was kept or put in already; else nothing."""
+        return next((op for op in self.graph.operators if tensor in op.outputs), None)
+
+    def drop(self, op: Any) -> None:
+        """Take out an op that was kept."""
+        self.graph.operators.remove(op)
+
+    def is_activated(self, op: Any) -> bool:
+        """Tell whether an activation is fused into an op."""
+        return bool(op.builtinOptions.fusedActivationFunction)
+
+    def is_padded(self, op: Any) -> bool:
+        """Tell whether an op may read beyond the edges of its input."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        return bool(getattr(op.builtinOptions, "padding", schema.Padding.VALID) != schema.Padding.VALID)
+
     def readers(self, tensor: int) -> int:
         """Count the ops that the file came with that read a tensor, and the graph where it is an output."""
         return self._readers[tensor]
@@ -111,10 +142,14 @@ class Revision(Draft):
         return self._named(len(self.graph.tensors) - 1, f"{twin.name.decode()}_{word}")
 
     def content(self) -> bytes:
-        """Serialize the file, with its signatures; names of ops that none is of any more are left out.
+        """Serialize the file, with its signatures; kinds of ops and data that are no longer used are left out.
 
         LiteRT refuses a file that lists an op that it does not know, even where no op is of that kind.
         """
+        used = {tensor.buffer for graph in self._model.subgraphs for tensor in graph.tensors}
+        used.update(entry.buffer for entry in self._model.metadata or [])
+        for index, buffer in enumerate(self._model.buffers):
+            buffer.data = buffer.data if index in used else None
         codes: list[Any] = []
         for op in (op for graph in self._model.subgraphs for op in graph.operators):
             code = self._model.operatorCodes[op.opcodeIndex]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.graph import Graph, Weight, read_graphs
@@ -31,11 +33,15 @@ _TOLD = 3
 
 
 class Asked(Section):
-    """What the recipe says that the file is to be; ops that fit `allow_float` may compute in float."""
+    """What the recipe says that the file is to be; ops that fit `allow_float` may compute in float.
+
+    `kept` is what training made of weights and the file must hold, as `artifacts.Tuned` has it.
+    """
 
     scheme: str
     io: str
     allow_float: Many[Selector] = ()
+    kept: dict[str, Any] = Field(default={})
 
 
 def audit(

@@ -8,7 +8,9 @@ from typing import Any
 from tflite_pipeline.artifacts import Evaluation, Parity, Predictions, QuantizedModel, Reference, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.layers import layers_of
 from tflite_pipeline.validate.audit import Asked, audit
+from tflite_pipeline.validate.compression import check_compression, compression
 from tflite_pipeline.validate.fidelity import compare_training
 from tflite_pipeline.validate.metrics import METRICS, class_scores, confusion
 from tflite_pipeline.validate.outputs import Output, Side, classes_of, listed, side_by_side, sqnr
@@ -54,8 +56,15 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
         audit=audit(model.path, asked, model.plan, reference.layers),
         inputs=inputs,
         outputs=outputs,
+        compression=_compression(model.path, asked.kept, reference) if asked.kept else {},
         fidelity=compare_training(model.path, chosen, found, confidence) if "fake_quant" in sides and found else {},
     )
+
+
+def _compression(path: Path, kept: dict[str, Any], reference: Reference) -> dict[str, Any]:
+    found = compression(path)
+    rows = [{**row, "layer": ", ".join(layers_of(row["tensor"], reference.layers))} for row in found["weights"]]
+    return {**found, "weights": rows, "findings": check_compression(found, kept)}
 
 
 def _sides(

@@ -12,6 +12,8 @@ from tflite_pipeline.validate.spec import Gates
 
 Verdict = Literal["passed", "failed", "undecided"]
 Interval = tuple[float, float]
+_TOLD = 5
+"""How many findings a gate tells before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def judge(
     accuracy = [gate for judge_one in judges for gate in judge_one(spec, evaluation)]
     if noise:
         accuracy = [_on_noise(gate) for gate in accuracy]
-    sound = [*_kind(evaluation.audit), *_parity(evaluation.parity)]
+    sound = [*_kind(evaluation.audit), *_kept(evaluation.compression), *_parity(evaluation.parity)]
     return [*sound, *accuracy, *_costs(spec, size, latency_ms), *map(_target, targets)]
 
 
@@ -61,6 +63,19 @@ def _kind(audit: dict[str, Any]) -> Iterator[Gate]:
     io, io_asked = audit["io_found"], audit["io_asked"]
     text = f"inputs and outputs are {io}" + (", as asked." if io == io_asked else f", asked was {io_asked}.")
     yield Gate("io", io_asked, io, None, _by_value(io == io_asked), text)
+
+
+def _kept(compression: dict[str, Any]) -> Iterator[Gate]:
+    """Judge that the file holds the zeros and shared values that training made."""
+    if not compression:
+        return
+    findings = [f"{row['tensor']} must have {row['expected']}. Got {row['got']}." for row in compression["findings"]]
+    told = " ".join(findings[:_TOLD]) + (f" And {len(findings) - _TOLD} more." if len(findings) > _TOLD else "")
+    text = (
+        told
+        or f"zeros and shared values of the weights are those that training made, {compression['zeros']:.2%} zeros."
+    )
+    yield Gate("compression", "as trained", None, None, _by_value(not findings), text)
 
 
 def _parity(parity: dict[str, Any]) -> Iterator[Gate]:

@@ -59,8 +59,8 @@ def test_it_goes_on_after_a_kill_with_the_same_epochs(workers, digits, tmp_path)
     assert done >= 1
     resumed = workers.run("keras3", fit, long, MODEL, digits, tmp_path / "killed")
     assert len(resumed.history) == 12
-    # Dropout draws other numbers after a resume; the order of the samples and the learning rate are the same.
-    assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"], rel=0.3)
+    # The order of the samples, the learning rate and what dropout draws are the same.
+    assert resumed.history[-1]["loss"] == pytest.approx(whole.history[-1]["loss"], rel=1e-4)
 
 
 def workers_folder():

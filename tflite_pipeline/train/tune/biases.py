@@ -48,7 +48,7 @@ def _kernel_scales(values: Array, steps: Steps) -> Array:
     """Give the steps of a kernel on its grid as the file stores them, one for each channel or for all."""
     axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
     peak = np.maximum(np.abs(values.astype(np.float64)).max(axes), np.finfo(np.float32).tiny)
-    return (peak / steps.most).astype(np.float32).astype(np.float64)
+    return np.asarray((peak / steps.most).astype(np.float32), np.float64)
 
 
 def _equal(one: Array, other: Array) -> bool:

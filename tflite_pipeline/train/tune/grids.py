@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer
-from tflite_pipeline.runtime.graph import Graph, Op, read_graphs
+from tflite_pipeline.runtime.graph import Graph, Op, Tensor, read_graphs
 
 Array = npt.NDArray[Any]
 
-_BITS = {"INT4": 4, "INT8": 8, "UINT8": 8, "INT16": 16}
+_BITS = {"int4": 4, "int8": 8, "uint8": 8, "int16": 16}
 _BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
 SAME_RANGE = frozenset(
     {
@@ -123,7 +123,8 @@ def read_grids(reference: Path, draft: Path, symmetric: bool) -> Grids:
     reference, or rounds in blocks.
     """
     graph, other = read_graphs(reference)[0], read_graphs(draft)[0]
-    stored = [_stored(tensor) for tensor in flatbuffer.unpack(draft).subgraphs[0].tensors]
+    tensors = flatbuffer.unpack(draft).subgraphs[0].tensors
+    stored = [_stored(described, tensor) for described, tensor in zip(other.tensors, tensors, strict=True)]
     shared = _Shared()
     ranges: dict[int, Range] = {}
     constants: dict[int, Steps] = {}
@@ -172,18 +173,14 @@ def _source(graph: Graph, tensor: int) -> int:
     return graph.origins[tensor][0] if tensor in graph.origins else tensor
 
 
-def _stored(tensor: Any) -> _Stored | None:
+def _stored(described: Tensor, tensor: Any) -> _Stored | None:
     """Read how a tensor is quantized; int32 biases, whose steps are finer than float's, count as not."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    names = {number: name for name, number in vars(schema.TensorType).items()}
-    found, bits = tensor.quantization, _BITS.get(names[tensor.type])
-    if bits is None or found is None or found.scale is None or not len(found.scale):
+    found, bits = tensor.quantization, _BITS.get(described.dtype)
+    if bits is None or not described.quantized:
         return None
-    if found.detailsType == schema.QuantizationDetails.BlockwiseQuantization:
-        name = (tensor.name or b"").decode()
+    if described.granularity.startswith("block"):
         raise StageError(
-            f"weights with a scale for each block cannot be trained, and those of '{name}' have them.",
+            f"weights with a scale for each block cannot be trained, and those of '{described.name}' have them.",
             "Use a scheme without blocks, e.g. dynamic_int4.",
         )
     zero = np.zeros(len(found.scale)) if found.zeroPoint is None else np.asarray(found.zeroPoint)

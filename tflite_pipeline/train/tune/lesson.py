@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tflite_pipeline.runtime.tensorflow import keras, tensorflow
+from tflite_pipeline.train.loop import Monitor
 from tflite_pipeline.train.spec import Tune
 from tflite_pipeline.train.tune.graph import FloatGraph
 
@@ -31,13 +32,17 @@ class Output:
 
 
 def choose_losses(spec: Tune, outputs: Sequence[Output], labels: Mapping[str, Any]) -> dict[str, str]:
-    """Give the loss of each labelled output; `auto` goes by the labels (arrays, first axis the samples) and the output."""
-    named = labels if len(outputs) > 1 else dict.fromkeys(labels) and {outputs[0].name: next(iter(labels.values()))}
-    chosen = {}
-    for output in outputs:
-        if output.name in (named or {}):
-            chosen[output.name] = spec.loss if spec.loss != "auto" else _usual(output, named[output.name])
-    return chosen
+    """Give the loss of each labelled output; `labels` are arrays by output name, first axis the samples.
+
+    `auto` goes by the labels and the output. The names of an only output and its labels need not agree.
+    """
+    alone = len(outputs) == len(labels) == 1
+    named = {outputs[0].name: next(iter(labels.values()))} if alone else labels
+    return {
+        output.name: _usual(output, named[output.name]) if spec.loss == "auto" else spec.loss
+        for output in outputs
+        if output.name in named
+    }
 
 
 def _usual(output: Output, labels: Any) -> str:
@@ -55,7 +60,11 @@ def outputs_of(graph: FloatGraph, names: Sequence[str]) -> tuple[Output, ...]:
     for name, number in zip(names, graph.outputs, strict=True):
         node = makers.get(number)
         scores = _SCORES.get(node.name, "") if node is not None else ""
-        found.append(Output(name, graph.shapes[number], number, node.inputs[0] if node is not None and scores else number, scores))
+        found.append(
+            Output(
+                name, graph.shapes[number], number, node.inputs[0] if node is not None and scores else number, scores
+            )
+        )
     return tuple(found)
 
 
@@ -73,11 +82,13 @@ class Lesson:
             self.figures = (*self.figures, "agreement")
 
     @property
-    def monitor(self) -> tuple[str, str]:
+    def monitor(self) -> Monitor:
         """Name the figure of held-out samples that decides which epoch is kept, and whether less is better."""
         return (f"val_{self.figures[0]}", "max") if self.figures else ("val_loss", "min")
 
-    def judge(self, feeds: Sequence[Any], outputs: Sequence[Any], seen: Mapping[int, Any], labels: Any) -> dict[str, Any]:
+    def judge(
+        self, feeds: Sequence[Any], outputs: Sequence[Any], seen: Mapping[int, Any], labels: Any
+    ) -> dict[str, Any]:
         """Give the loss of a batch and its figures, scalars.
 
         `outputs` are those of the file, `seen` all activations by number, `labels` an array, a dict by output, or None.
@@ -109,7 +120,9 @@ class Lesson:
         before = output.scores == _LABELLED.get(loss)
         values = seen[output.logits if before else output.number]
         if loss == CLASSES:
-            return tf.reduce_mean(losses.sparse_categorical_crossentropy(labels, values, before or self._spec.from_logits))
+            return tf.reduce_mean(
+                losses.sparse_categorical_crossentropy(labels, values, before or self._spec.from_logits)
+            )
         labels = tf.cast(tf.reshape(labels, tf.shape(values)), values.dtype)
         if loss in _LABELLED:
             return tf.reduce_mean(getattr(losses, loss)(labels, values, before or self._spec.from_logits))

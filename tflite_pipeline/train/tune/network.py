@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tflite_pipeline.runtime.tensorflow import keras, tensorflow
 from tflite_pipeline.train.tune.graph import FloatGraph
 from tflite_pipeline.train.tune.grids import Grids, Range
+from tflite_pipeline.train.tune.lesson import Lesson
 from tflite_pipeline.train.tune.quantizers import round_activation
 from tflite_pipeline.train.tune.weights import Weights
 
-Array = npt.NDArray[Any]
+Ends = Mapping[int, tuple[Any, Any]]
+"""Both ends of each range, scalars, by its group."""
 
 
 class Rounding:
     """The ranges of a network's activations; those that are free move with one pair of variables, relative to them."""
 
-    def __init__(self, network: Any, grids: Grids) -> None:
-        """Add the variables, float32 [groups, 2], to the network: logarithms of what the ends are multiplied by."""
+    def __init__(self, grids: Grids) -> None:
+        """Take the ranges as the draft has them; none moves before `add_to`."""
         self._ranges, self._groups = grids.ranges, grids.groups
         self._free = [number for number, one in grids.groups.items() if one.free]
+
+    def add_to(self, network: Any) -> None:
+        """Add the variables, float32 [ranges, 2]: the logarithms of what the ends are multiplied by."""
         shape = (len(self._free), 2)
         self._factors = network.add_weight(name="ranges", shape=shape, initializer="zeros", trainable=True)
 
     def ends(self) -> dict[int, tuple[Any, Any]]:
-        """Give both ends of each group's range as scalar tensors."""
+        """Give both ends of each range as they are now."""
         tf = tensorflow()
         factors = tf.unstack(tf.exp(self._factors)) if self._free else []
         moved = dict(zip(self._free, factors, strict=True))
@@ -39,13 +43,13 @@ class Rounding:
             for group, one in self._groups.items()
         }
 
-    def round(self, number: int, value: Any, ends: Mapping[int, tuple[Any, Any]]) -> Any:
-        """Round an activation of the graph as the file does; the others pass."""
+    def round(self, number: int, value: Any, ends: Ends) -> Any:
+        """Round an activation of the graph as the file does; those that stay float pass."""
         one = self._ranges.get(number)
         return value if one is None else round_activation(value, *ends[one.group], one)
 
     def trained(self) -> dict[int, Range]:
-        """Give the ranges as training left them, with the zero points rounded."""
+        """Give the ranges as training left them, with zero on their grids, by number of the tensor."""
         ends = {group: tuple(map(float, pair)) for group, pair in self.ends().items()}
         moved = {group: nudged(replace(self._groups[group], low=low, high=high)) for group, (low, high) in ends.items()}
         return {
@@ -64,17 +68,48 @@ def nudged(one: Range) -> Range:
     return replace(one, low=-zero * scale, high=(steps - zero) * scale)
 
 
-def build_network(graph: FloatGraph, names: Sequence[str], weights: Weights, grids: Grids | None, lesson: Any) -> Any:
-    """Make the model, built and ready to be compiled.
+@dataclass(frozen=True)
+class Course:
+    """What a network computes and learns.
 
-    Args:
-        graph: the ops; any batch size.
-        names: of the inputs, in the order of the graph's.
-        weights: what trains, and what becomes of it before it is used.
-        grids: the rounding of activations; None leaves them as they are.
-        lesson: what the model learns from (`lesson.Lesson`).
+    `names` are those of the inputs, in the order of the graph's; without `rounding` activations stay as they are.
     """
-    return _network_class()(graph, names, weights, grids, lesson)
+
+    graph: FloatGraph
+    names: tuple[str, ...]
+    weights: Weights
+    rounding: Rounding | None
+    lesson: Lesson
+
+    def feeds(self, inputs: Any) -> list[Any]:
+        """Put the inputs, an array or a dict by name, in the order of the graph's."""
+        return [inputs[name] for name in self.names] if isinstance(inputs, dict) else [inputs]
+
+    def computed(self, inputs: Any) -> tuple[list[Any], dict[int, Any]]:
+        """Give the outputs, and every activation after rounding by number of the tensor."""
+        ends = self.rounding.ends() if self.rounding else {}
+        seen: dict[int, Any] = {}
+
+        def observe(number: int, value: Any) -> Any:
+            seen[number] = self.rounding.round(number, value, ends) if self.rounding else value
+            return seen[number]
+
+        return self.graph(self.feeds(inputs), self.weights.values(), observe), seen
+
+    def judge(self, data: Any) -> dict[str, Any]:
+        """Give the loss and the figures of a batch: (inputs, labels), or inputs alone."""
+        inputs, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+        outputs, seen = self.computed(inputs)
+        return self.lesson.judge(self.feeds(inputs), outputs, seen, labels)
+
+
+def build_network(course: Course) -> Any:
+    """Make the tf_keras model, with all of its variables, ready to be compiled with an optimizer alone.
+
+    It takes one array or a dict by input name and gives the outputs of the graph in a list. Dropout and the like are
+    gone from the reference, so training and inference are the same.
+    """
+    return _network_class()(course)
 
 
 @cache
@@ -84,72 +119,42 @@ def _network_class() -> Any:
     # AutoGraph would rewrite code that has no loop or condition over tensors, at the cost of seconds.
     as_it_is = tf.autograph.experimental.do_not_convert
 
-    class Network(library.Model):  # type: ignore[misc]
-        """Takes one array or a dict by input name; gives the outputs of the graph in a list."""
-
-        def __init__(
-            self, graph: FloatGraph, names: Sequence[str], weights: Weights, grids: Grids | None, lesson: Any
-        ) -> None:
+    class Network(library.Model):  # type: ignore[misc,name-defined]
+        def __init__(self, course: Course) -> None:
             super().__init__()
-            self._ops, self._order, self._lesson, self._held = graph, tuple(names), lesson, weights
-            weights.add_to(self)
-            self.rounding = Rounding(self, grids) if grids else None
-            self._figures = [library.metrics.Mean(name) for name in ("loss", *lesson.figures)]
+            self.course = course
+            course.weights.add_to(self)
+            if course.rounding:
+                course.rounding.add_to(self)
+            self._figures = [library.metrics.Mean(name) for name in ("loss", *course.lesson.figures)]
             self.built = True
 
         def call(self, inputs: Any, training: bool = False) -> list[Any]:
-            del training  # dropout and the like are gone from the reference
-            return self.computed(inputs)[0]
-
-        def computed(self, inputs: Any) -> tuple[list[Any], dict[int, Any]]:
-            """Give the outputs, and every activation after rounding by number of the tensor."""
-            feeds = self._feeds(inputs)
-            ends = self.rounding.ends() if self.rounding else {}
-            seen: dict[int, Any] = {}
-
-            def observe(number: int, value: Any) -> Any:
-                seen[number] = self.rounding.round(number, value, ends) if self.rounding else value
-                return seen[number]
-
-            return self._ops(feeds, self._held.values(), observe), seen
-
-        def _feeds(self, inputs: Any) -> list[Any]:
-            return [inputs[name] for name in self._order] if isinstance(inputs, dict) else [inputs]
+            del training
+            return self.course.computed(inputs)[0]
 
         @property
         def metrics(self) -> list[Any]:
             return self._figures
 
-        @as_it_is
+        @as_it_is  # type: ignore[untyped-decorator]
         def train_step(self, data: Any) -> dict[str, Any]:
-            inputs, labels = _parted(data)
             with tf.GradientTape() as tape:
-                figures = self._judge(inputs, labels)
+                figures = self.course.judge(data)
             variables = self.trainable_variables
-            gradients = tape.gradient(figures["loss"], variables)
-            known = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-            self.optimizer.apply_gradients(known)
-            return self._noted(inputs, figures)
+            # What this loss does not reach, such as another output's layers, stays as it is.
+            gradients = tape.gradient(figures["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            return self._noted(data, figures)
 
-        @as_it_is
+        @as_it_is  # type: ignore[untyped-decorator]
         def test_step(self, data: Any) -> dict[str, Any]:
-            inputs, labels = _parted(data)
-            return self._noted(inputs, self._judge(inputs, labels))
+            return self._noted(data, self.course.judge(data))
 
-        def _judge(self, inputs: Any, labels: Any) -> dict[str, Any]:
-            outputs, seen = self.computed(inputs)
-            figures: dict[str, Any] = self._lesson.judge(self._feeds(inputs), outputs, seen, labels)
-            return figures
-
-        def _noted(self, inputs: Any, figures: dict[str, Any]) -> dict[str, Any]:
-            size = tf.shape(tf.nest.flatten(inputs)[0])[0]
+        def _noted(self, data: Any, figures: dict[str, Any]) -> dict[str, Any]:
+            size = tf.cast(tf.shape(tf.nest.flatten(data)[0])[0], tf.float32)
             for metric in self._figures:
-                metric.update_state(figures[metric.name], sample_weight=tf.cast(size, tf.float32))
+                metric.update_state(figures[metric.name], sample_weight=size)
             return {metric.name: metric.result() for metric in self._figures}
 
     return Network
-
-
-def _parted(data: Any) -> tuple[Any, Any]:
-    """Part a batch into inputs and labels, which may be missing."""
-    return data if isinstance(data, tuple) and len(data) == 2 else (data[0] if isinstance(data, tuple) else data, None)

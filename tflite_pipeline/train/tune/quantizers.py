@@ -43,7 +43,8 @@ def round_constant(value: Any, steps: Steps, fraction: Any = 1.0) -> Any:
 
     `fraction`, at most 1, shrinks the range of symmetric constants, shape [channels, 1, …] or a scalar; what then lies
     outside is clipped to its end, so the largest value is on the grid's last step and the engine finds this very grid.
-    Gradients reach the value and the fraction. Source: Esser et al. 2020, "Learned Step Size Quantization", section 2.1.
+    Gradients reach the value and the fraction. Source: Esser et al. 2020, "Learned Step Size Quantization", section
+    2.1.
     """
     tf = tensorflow()
     if not steps.symmetric:

@@ -19,7 +19,7 @@ from tflite_pipeline.train.tune.faithful import open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Range, read_grids
 from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, outputs_of
-from tflite_pipeline.train.tune.network import build_network
+from tflite_pipeline.train.tune.network import Course, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
 from tflite_pipeline.train.tune.sparsity import Sparsity, zeros_mask
 from tflite_pipeline.train.tune.weights import Bonds, Weights, kernels
@@ -58,19 +58,20 @@ def tune(
     data = Data.of(samples, spec, seed)
     grids = read_grids(reference.path, draft[0].path, draft[2]) if draft else None
     lesson = _lesson(spec, graph, origin, data, samples)
-    names = [info.name for info in reference.inputs]
+    names = tuple(info.name for info in reference.inputs)
     weights = Weights(graph, spread, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
-    network = build_network(graph, names, weights, grids, lesson)
+    rounding = Rounding(grids) if grids else None
+    network = build_network(Course(graph, names, weights, rounding, lesson))
     network.compile(optimizer(data))
     done = _train(spec, network, weights, data, lesson.monitor, out)
-    trained = network.rounding.trained() if grids else {}
+    trained = rounding.trained() if rounding else {}
     constants = weights.final()
     constants |= round_biases(graph, constants, trained, grids.constants if grids else {})
     tuned = write_back(reference, constants, out)
-    ranges, rounding = _rounding(trained, tuned, draft, out)
+    ranges, file = _rounding(trained, tuned, draft, out)
     forget(out)
     kept = _kept(spec, graph, weights, kept)
-    return Tuned(tuned, origin.sha256, ranges, rounding, done.history, done.best_epoch, kept)
+    return Tuned(tuned, origin.sha256, ranges, file, done.history, done.best_epoch, kept)
 
 
 def _lesson(spec: Tune, graph: FloatGraph, origin: Reference, data: Data, samples: Samples) -> Lesson:

@@ -126,14 +126,19 @@ class Weights:
     def _size(self, number: int, start: Array) -> Array:
         """Give the unit that a variable counts in, so that one learning rate suits all of them.
 
-        With BatchNormalization folded, kernels differ by orders of magnitude from layer to layer and channel to channel.
-        A kernel counts in the largest weight of each channel; what is added, at least in the spread of the sums.
+        With BatchNormalization folded, kernels differ by orders of magnitude from layer to layer and from channel to
+        channel. A kernel counts in the largest weight of each channel; what is added, at least in the spread of the
+        sums.
         """
-        axis = next((_CHANNELS[n.name] for n in self._graph.nodes if n.name in _CHANNELS and n.inputs[1] == number), None)
+        axis = next(
+            (_CHANNELS[n.name] for n in self._graph.nodes if n.name in _CHANNELS and n.inputs[1] == number), None
+        )
         if axis is not None:
             axes = tuple(other for other in range(start.ndim) if other != axis)
             return _positive(np.abs(start).max(axes, keepdims=True))
-        sums = [self._spread.get(n.outputs[0], 0.0) for n in self._graph.nodes if number in n.inputs and _adds(n, number)]
+        sums = [
+            self._spread.get(n.outputs[0], 0.0) for n in self._graph.nodes if number in n.inputs and _adds(n, number)
+        ]
         return _positive(np.maximum(np.abs(start).max(initial=0.0), max(sums, default=0.0)))
 
     def _bound(self, number: int) -> Any:
