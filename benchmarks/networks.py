@@ -2,36 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+BATCH = 16
+
 
 def save_mobilenet_v2(path: Path, size: int = 224) -> None:
-    """Save a MobileNetV2 whose BatchNormalization statistics are those of its own activations on noise.
-
-    As `keras.applications` makes it, without weights, every block shrinks its input: the last activations are 1e-8.
-    """
+    """Save a MobileNetV2 of 1000 classes."""
     import keras
 
-    keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNetV2(weights=None, input_shape=(size, size, 3))
+    family(keras, "MobileNetV2", size, 1000).save(path)
+
+
+def family(library: Any, name: str, size: int, classes: int) -> Any:
+    """Build a network of `library.applications`, keras or tf_keras, with random weights that are settled."""
+    library.utils.set_random_seed(0)
+    model = getattr(library.applications, name)(weights=None, input_shape=(size, size, 3), classes=classes)
+    settle(model, inputs(model, images(4 * BATCH, size, seed=1)))
+    return model
+
+
+def settle(model: Any, rows: np.ndarray) -> None:
+    """Give a Keras model weights like trained ones: statistics of its own activations, and a classifier that is sure.
+
+    As `keras.applications` makes them, without weights, most networks shrink their input block by block: the last
+    activations of MobileNetV2 are 1e-8.
+    """
+    noise, layers = np.random.default_rng(0), list(_flat(model))
+    norms = [layer for layer in layers if type(layer).__name__ == "BatchNormalization"]
+    for layer in layers:
+        if not norms and hasattr(layer, "kernel"):  # depthwise kernels have the channels before the last axis
+            taken = layer.kernel.shape[: 2 if "Depthwise" in type(layer).__name__ else -1]
+            layer.kernel.assign(noise.normal(0, np.sqrt(2 / np.prod(taken)), layer.kernel.shape))
+        if type(layer).__name__ == "LayerScale":  # starts at 1e-6, which leaves its block out
+            layer.gamma.assign(noise.uniform(0.2, 0.4, layer.gamma.shape))
+    for layer in norms:
+        layer.momentum = 0.5
+        for variable, low, high in ((layer.gamma, 0.7, 1.3), (layer.beta, -0.3, 0.3)):
+            if variable is not None:
+                variable.assign(noise.uniform(low, high, variable.shape))
+    for first in range(0, 2 * len(rows) if norms else 0, BATCH):
+        first %= len(rows)
+        model(rows[first : first + BATCH], training=True)
+    for layer in norms:
+        layer.momentum = 0.99
+    _be_sure(model, next(layer for layer in reversed(layers) if hasattr(layer, "kernel")), rows)
+
+
+def _be_sure(model: Any, last: Any, rows: np.ndarray, spread: float = 3.0) -> None:
+    """Change the last layer so that logits of the rows vary by `spread` around 0, as far as rows differ at all."""
+    answers = [np.asarray(model(rows[first : first + BATCH])) for first in range(0, len(rows), BATCH)]
+    logits = np.log(np.concatenate(answers))
+    logits -= logits.mean(axis=1, keepdims=True)
+    factor = spread / logits.std(axis=0).mean()
+    last.bias.assign((np.asarray(last.bias) - logits.mean(axis=0)) * factor)
+    last.kernel.assign(np.asarray(last.kernel) * factor)
+
+
+def _flat(model: Any) -> Iterator[Any]:
     for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.5
-    for _ in range(6):
-        model(images(8, size), training=True)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.99
-    kernel, bias = model.layers[-1].get_weights()
-    model.layers[-1].set_weights([kernel * 40, bias])  # a trained classifier is sure of its answers
-    model.save(path)
+        if hasattr(layer, "layers"):
+            yield from _flat(layer)
+        else:
+            yield layer
+
+
+def inputs(model: Any, rows: np.ndarray) -> np.ndarray:
+    """Give images -1..1 in the range that a model takes: 0..255 where it scales or normalizes them itself."""
+    own = any(type(layer).__name__ in ("Rescaling", "Normalization") for layer in _flat(model))
+    return rows * 127.5 + 127.5 if own else rows
 
 
 def images(count: int, size: int = 224, seed: int = 0) -> np.ndarray:
     """Give random images, float32 in -1..1, [count, size, size, 3]: noise on a coarse grid, enlarged, and some fine."""
     noise = np.random.default_rng(seed)
-    coarse = noise.uniform(-1, 1, (count, 8, 8, 3)).repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+    cell = -(-size // 8)
+    coarse = noise.uniform(-1, 1, (count, 8, 8, 3)).repeat(cell, axis=1).repeat(cell, axis=2)[:, :size, :size]
     fine = noise.normal(0, 0.2, (count, size, size, 3))
     return np.clip(coarse + fine, -1, 1).astype(np.float32)

@@ -8,9 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tflite_pipeline import __version__
 from tflite_pipeline.errors import LimitError, PipelineError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from tflite_pipeline.recipe.load import LoadedRecipe
 
 INTERRUPTED = 130
 USAGE = 2
@@ -82,10 +86,19 @@ def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     sweep.add_argument("--json", action="store_true", help="print the table as JSON")
     sweep.set_defaults(command=_command_sweep)
 
-    check = commands.add_parser("check", help="tell all mistakes of recipes, without TensorFlow")
+    check = commands.add_parser(
+        "check",
+        help="tell all mistakes of recipes, without TensorFlow; --deep: what becomes of each layer",
+        epilog="exit codes: 0 sound, 2 mistakes, 3 with --deep where a stage or the gate of the scheme would fail",
+    )
     check.add_argument("recipes", nargs="+", metavar="RECIPE", help="path of a recipe")
     _add_recipe_arguments(check)
-    check.add_argument("--json", action="store_true", help="print the mistakes as JSON")
+    check.add_argument(
+        "--deep",
+        action="store_true",
+        help="also build the model, and tell what will become of each layer and all that will fail; takes no data",
+    )
+    check.add_argument("--json", action="store_true", help="print the mistakes, or with --deep all of it, as JSON")
     check.set_defaults(command=_command_check)
 
     listing = commands.add_parser("list", help="list schemes, sources, metrics, preprocessing steps, targets")
@@ -173,19 +186,41 @@ def _command_check(arguments: argparse.Namespace) -> int:
     from tflite_pipeline.recipe.load import load_recipe
 
     problems: list[Problem] = []
+    sound: list[LoadedRecipe] = []
     for path in arguments.recipes:
         try:
-            load_recipe(path, arguments.overrides, arguments.allow_code)
+            sound.append(load_recipe(path, arguments.overrides, arguments.allow_code))
         except RecipeError as error:
             problems += error.problems
             continue
         if not arguments.json:
             _print(f"{path}: sound")
+    mistakes = [vars(problem) for problem in problems]
+    told, code = _look_deep(sound, arguments) if arguments.deep else ([], 0)
     if arguments.json:
-        _print(json.dumps([vars(problem) for problem in problems], indent=2))
+        _print(json.dumps({"mistakes": mistakes, "recipes": told} if arguments.deep else mistakes, indent=2))
     elif problems:
-        raise RecipeError(problems)
-    return USAGE if problems else 0
+        _tell(str(RecipeError(problems)))
+    return max(code, USAGE if problems else 0)
+
+
+def _look_deep(recipes: Sequence[LoadedRecipe], arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], int]:
+    """Tell what will become of each recipe's model; give all of it for JSON, and the worst exit code."""
+    from tflite_pipeline.bench import Options
+    from tflite_pipeline.deep import foresee
+    from tflite_pipeline.deep_table import show
+    from tflite_pipeline.terminal import Watcher
+
+    options = Options(Path(BUILD), allow_code=arguments.allow_code)
+    told, code = [], 0
+    for recipe in recipes:
+        with Watcher(recipe.recipe.name) as watcher:
+            foresight = foresee(recipe, options, watcher)
+        code = max(code, foresight.exit_code)
+        told.append(foresight.to_json())
+        if not arguments.json:
+            show(foresight)
+    return told, code
 
 
 def _command_list(arguments: argparse.Namespace) -> int:

@@ -38,7 +38,9 @@ from tflite_pipeline.dataset.hygiene import inspect
 from tflite_pipeline.dataset.load import source_digest
 from tflite_pipeline.dataset.prepare import prepare
 from tflite_pipeline.dataset.probe import take_probe
+from tflite_pipeline.errors import StageError
 from tflite_pipeline.handoff.bundle import bundle
+from tflite_pipeline.model.border import OPEN_SIZES
 from tflite_pipeline.model.identify import identify, likely_generation, model_files
 from tflite_pipeline.model.spec import KerasFile, TfliteFile
 from tflite_pipeline.profile.measure import measure
@@ -88,7 +90,7 @@ def run(loaded: LoadedRecipe, options: Options, observer: Observer) -> Result:
 
 def run_on(bench: Bench, loaded: LoadedRecipe, observer: Observer, folder: Path) -> Result:
     """Run all stages of a recipe on a bench and publish the result as `folder`."""
-    course = _Course(loaded, bench, Runner(bench.store, bench.workers, observer))
+    course = Course(loaded, bench, Runner(bench.store, bench.workers, observer))
     facts, files = course.run()
     report = build_report(facts)
     model = report["model"]["file"]
@@ -97,7 +99,7 @@ def run_on(bench: Bench, loaded: LoadedRecipe, observer: Observer, folder: Path)
 
 
 @dataclass
-class _Course:
+class Course:
     """One run of one recipe."""
 
     loaded: LoadedRecipe
@@ -168,6 +170,17 @@ class _Course:
         )
         files = [trained.artifact.file] if trained else []
         return facts, [*files, *([bundle.artifact.path] if bundle else [])]
+
+    def untrained(self) -> Entry[Reference]:
+        """Give what would be quantized as it is before training, without samples where the model says its shapes."""
+        model = self._model()
+        try:
+            reference = self._reference(model, None, None)
+        except StageError as error:
+            if self.loaded.recipe.dataset is None or OPEN_SIZES not in error.what:
+                raise
+            reference = self._reference(model, None, self._samples("evaluation", ()))
+        return _alone(reference) if any(isinstance(step, Tune) for step in self.steps) else reference
 
     def _model(self) -> Entry[KerasModel] | None:
         """Label the Keras model; a `.tflite` has none, or its original."""

@@ -51,6 +51,7 @@ STAGES: dict[str, Stage] = {
     "quantize": Stage(("convert",), QUANTIZERS),
     "parity": Stage(("validate",), LITERT),
     "predict": Stage(("validate",), LITERT),
+    "verdict": Stage(("train",), LITERT),
     "compare": Stage(("validate",), LITERT),
     "profile": Stage(("profile",), LITERT),
     "targets": Stage(("targets",), LITERT),

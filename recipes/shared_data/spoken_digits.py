@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,13 @@ RATE, SAMPLES, FRAME, STEP, BANDS = 8000, 8000, 256, 128, 32
 TEST_TAKES = 5
 
 
-def recordings(path: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+def recordings() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Give the recordings, float32 (3000, 61, 32, 1), and which digits are spoken; the first 300 are for testing.
 
     The first second of each is cut into frames; of each frame, the logarithm of the power in 32 bands is taken. The
     first five takes of each digit and speaker are for testing, as the dataset's authors propose.
     """
-    with np.load(path) as arrays:
+    with np.load(Path(os.environ["TFLITE_PIPELINE_DATA"], "spoken_digits", "fsdd.npz")) as arrays:
         audio, length, digits, takes = (arrays[name] for name in ("audio", "length", "y", "index"))
     ends = np.cumsum(length)
     order = np.argsort(takes >= TEST_TAKES, kind="stable")

@@ -13,7 +13,7 @@ import numpy as np
 from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.convert.rewrites import rewritten
-from tflite_pipeline.convert.unroll import Unroll, unrolled
+from tflite_pipeline.convert.unroll import Unroll, recurrent, unrolled
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.model.border import (
     argument_names,
@@ -60,9 +60,9 @@ def export(
         signature = keras_signature(open_model(model), batch, probe)
         layers = layer_names(signature.owner)
     converted = signature
-    if layers and unroll != "never":
+    if layers and (stepwise := recurrent(signature.owner, unroll)):
         converted = keras_signature(signature.owner, batch, probe)
-        with unrolled(signature.owner, unroll):
+        with unrolled(stepwise):
             converted.function.get_concrete_function()
     saved_model = out / "saved_model"
     path = out / "reference.tflite"

@@ -1,4 +1,4 @@
-"""A convolution or dense layer of a file that is revised; the factors and offsets right before it, in its weights, out."""
+"""A convolution or dense layer in; the same one with the factors and offsets before it in its own weights, out."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from tflite_pipeline.errors import StageError
@@ -23,14 +23,20 @@ _REMEDY = (
 )
 
 
+def recurrent(live: Any, which: Unroll) -> list[Any]:
+    """List the layers of a model that are to be unrolled, those of nested models and wrappers too."""
+    layers = live._flatten_layers(include_self=False, recursive=True)
+    found = [layer for layer in layers if hasattr(layer, "unroll") and hasattr(layer, "cell")]
+    return [layer for layer in found if which == "all" or (which == "loops" and not _fused(layer))]
+
+
 @contextlib.contextmanager
-def unrolled(live: Any, which: Unroll) -> Iterator[None]:
-    """Let the recurrent layers of a model, nested ones too, unroll while it is traced inside this context.
+def unrolled(layers: Sequence[Any]) -> Iterator[None]:
+    """Let these layers unroll while their model is traced inside this context.
 
     Raises StageError at its end where layers have sequences too long for it, or without a fixed length; they were
     traced as loops, which takes no time.
     """
-    layers = [layer for layer in _recurrent(live) if which == "all" or (which == "loops" and not _fused(layer))]
     refused: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         for layer in layers:
@@ -39,11 +45,6 @@ def unrolled(live: Any, which: Unroll) -> Iterator[None]:
     if refused:
         told = ", ".join(f"'{name}' ({why})" for name, why in refused.items())
         raise StageError(f"these recurrent layers cannot be unrolled to at most {LONGEST} steps: {told}.", _REMEDY)
-
-
-def _recurrent(live: Any) -> list[Any]:
-    layers = live._flatten_layers(include_self=False, recursive=True)
-    return [layer for layer in layers if hasattr(layer, "unroll") and hasattr(layer, "cell")]
 
 
 def _fused(layer: Any) -> bool:

@@ -13,6 +13,8 @@ from tflite_pipeline.errors import StageError
 
 Shape = tuple[int | None, ...]
 
+OPEN_SIZES = "no samples say how large the open dimensions are"
+
 
 def input_shapes(live: Any) -> dict[str, Shape]:
     """Give the shapes of the inputs by name, batch first; names are such as TensorFlow takes for arguments.
@@ -72,7 +74,7 @@ def static_shapes(shapes: dict[str, Shape], batch: int | str, samples: Samples |
             if len(inner) != len(shape) - 1 or any(a not in (None, b) for a, b in zip(shape[1:], inner, strict=False)):
                 wrong.append(f"input '{name}' takes {listed(shape[1:])}; the preprocessed samples are {listed(inner)}")
         elif None in inner:
-            wrong.append(f"input '{name}' takes {listed(inner)}, and no samples say how large the open dimensions are")
+            wrong.append(f"input '{name}' takes {listed(inner)}, and {OPEN_SIZES}")
         static[name] = (None if batch == "dynamic" else int(batch), *inner)
     if wrong:
         raise StageError(

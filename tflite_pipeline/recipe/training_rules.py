@@ -15,6 +15,9 @@ from tflite_pipeline.spec import Mistake
 from tflite_pipeline.train.spec import METHODS, Cluster, Prune, Qat, Step, Training, Tune, steps_of
 from tflite_pipeline.validate.spec import Validation
 
+GATES_OF_QAT = {"max_training_drop": "{}", "max_conversion_drop": "{}", "min_fidelity": "null"}
+"""Gates on what a step qat trained, and the text that takes each back."""
+
 
 def _placed(training: Training | None) -> Iterator[tuple[KeyPath, Step]]:
     """Give each step with the path that it has in the recipe."""
@@ -46,7 +49,7 @@ def _zeros_take_a_cluster(training: Training | None) -> Iterator[Mistake]:
 def _gaps_need_qat(validation: Validation, training: Training | None) -> Iterator[Mistake]:
     if any(isinstance(step, Qat) for step in steps_of(training)):
         return
-    for gate in ("max_training_drop", "max_conversion_drop", "min_fidelity"):
+    for gate in GATES_OF_QAT:
         if value := getattr(validation.gates, gate):
             got = ", ".join(value) if isinstance(value, dict) else f"{value:g}"
             text = f"must come with method: qat in training. Got {got} and no such step."
@@ -106,16 +109,17 @@ def _asked(quantization: Quantization) -> dict[str, Scheme]:
     return {name: SCHEMES[name] for name in names if name in SCHEMES and name != "mixed"}
 
 
-def _can_round(row: Scheme) -> bool:
+def can_round(row: Scheme) -> bool:
+    """Tell whether a training can learn the rounding of a scheme: integers, with one scale a channel or tensor."""
     return row.weights.startswith("int") and not row.block
 
 
 def _qat_needs_integers(training: Training | None, quantization: Quantization) -> Iterator[Mistake]:
     asked = _asked(quantization)
     blocks = [name for name, row in asked.items() if row.block]
-    if not asked or (not blocks and any(_can_round(row) for row in asked.values())):
+    if not asked or (not blocks and any(can_round(row) for row in asked.values())):
         return
-    able = ", ".join(name for name, row in SCHEMES.items() if _can_round(row) or name == "mixed")
+    able = ", ".join(name for name, row in SCHEMES.items() if can_round(row) or name == "mixed")
     lead = f"must go with a scheme whose rounding can be trained: {able}."
     if blocks:
         plain = blocks[0].removesuffix(f"_block{asked[blocks[0]].block}")
@@ -136,14 +140,14 @@ def _got(quantization: Quantization, asked: dict[str, Scheme]) -> str:
 
 def _bits_go_with_the_scheme(training: Training | None, quantization: Quantization) -> Iterator[Mistake]:
     asked = _asked(quantization)
-    if not any(_can_round(row) for row in asked.values()):
+    if not any(can_round(row) for row in asked.values()):
         return
     for path, step in _placed(training):
         wanted = f"int{step.weight_bits}" if isinstance(step, Qat) and step.weight_bits else ""
         if not wanted or any(row.weights == wanted for row in asked.values()):
             continue
         bits = wanted.removeprefix("int")
-        able = [name for name, row in SCHEMES.items() if row.weights == wanted and _can_round(row)]
+        able = [name for name, row in SCHEMES.items() if row.weights == wanted and can_round(row)]
         text = f"must go with a scheme of {bits}-bit weights: {', '.join(able)}, or mixed with a rule of one."
         key, near = _scheme_key(quantization), _nearest(next(iter(asked.values())), able)
         yield (*path, "weight_bits"), f"{text} Got {_got(quantization, asked)}. Set {key}: {near}."

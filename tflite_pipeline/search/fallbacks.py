@@ -1,4 +1,4 @@
-"""The quantization section of a recipe and a scheme in; what that scheme cannot have, or does not need, out."""
+"""A recipe as it was read and a scheme in; what that scheme cannot have, or does not need, out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from tflite_pipeline.convert.spec import EngineName, Io
+from tflite_pipeline.recipe.training_rules import GATES_OF_QAT, can_round
 from tflite_pipeline.schemes import SCHEMES, Scheme
 
 SCHEME = "quantization.scheme"
 _FOR_INTEGERS = {"calibration": "{}", "rules": "[]", "allow_float": "[]", "symmetric_activations": "false"}
 """Keys that say something only where activations are integers, and the text that takes them back."""
 _FOR_INTEGER_WEIGHTS = {"per_channel_dense": "true"}
+_GATES = "validation.gates"
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,26 @@ class Fallback:
     note: str = ""
 
 
-def fallbacks(section: Any, scheme: str, methods: Collection[str]) -> tuple[Fallback, ...]:
-    """Fit the section, as it was read, to a scheme that it was not written for; what is no section has none.
+def fallbacks(content: Mapping[str, Any], scheme: str, methods: Collection[str]) -> tuple[Fallback, ...]:
+    """Fit a recipe, as it was read, to a scheme that it was not written for; a section that is none has none.
 
     `methods` are the calibration methods of the whole sweep.
     """
-    if scheme not in SCHEMES or not isinstance(section, Mapping):
+    if scheme not in SCHEMES:
         return ()
+    section = content.get("quantization")
+    return (*(_quantization(section, scheme, methods) if isinstance(section, Mapping) else ()), *_training(content, scheme))
+
+
+def _quantization(section: Mapping[str, Any], scheme: str, methods: Collection[str]) -> Iterator[Fallback]:
     row = SCHEMES[scheme]
+    yield from _replaced(section, row)
     if not row.calibrated:
-        return (*_replaced(section, row), *_taken_back(section, row))
-    percentile = _percentile(section) if "percentile" in methods else ()
-    return (*_replaced(section, row), *percentile, *_rules(section, scheme))
+        yield from _taken_back(section, row)
+        return
+    if "percentile" in methods:
+        yield from _percentile(section)
+    yield from _rules(section, scheme)
 
 
 def methods_of(section: Any) -> list[str]:
@@ -109,3 +119,37 @@ def _without_scheme(rule: Any) -> Any:
 
 def _says_more(rule: Mapping[str, Any]) -> bool:
     return "scheme" not in rule or "method" in rule
+
+
+def _training(content: Mapping[str, Any], scheme: str) -> Iterator[Fallback]:
+    """Leave out the step qat, and the gates on it, where the scheme rounds nothing that can be trained.
+
+    Where it does, the stated bits of the weights give way to the scheme's. Under `mixed` the rules decide.
+    """
+    training, row = content.get("training"), SCHEMES[scheme]
+    steps = training if isinstance(training, list) else [training]
+    last = steps[-1] if steps else None
+    if scheme == "mixed" or not isinstance(last, Mapping) or last.get("method") != "qat":
+        return
+    if not can_round(row):
+        yield _last_step(training, None, "no qat where the scheme has no rounding that can be trained")
+        yield from _without_gates(content)
+    elif last.get("weight_bits") not in (None, int(row.weights.removeprefix("int"))):
+        rest = {name: value for name, value in last.items() if name != "weight_bits"}
+        yield _last_step(training, rest, "weight_bits are those of the scheme")
+
+
+def _last_step(training: Any, step: Mapping[str, Any] | None, note: str) -> Fallback:
+    """Put another step, or none, in the place of the last one; a single step stays without a list."""
+    if not isinstance(training, list):
+        return Fallback("training", f"training={json.dumps(step)}", note=note)
+    rest = [*training[:-1], *([step] if step else [])]
+    return Fallback("training", f"training={json.dumps(rest or None)}", note=note)
+
+
+def _without_gates(content: Mapping[str, Any]) -> Iterator[Fallback]:
+    validation = content.get("validation")
+    gates = validation.get("gates") if isinstance(validation, Mapping) else None
+    for name, text in GATES_OF_QAT.items():
+        if isinstance(gates, Mapping) and gates.get(name) is not None:
+            yield Fallback(f"{_GATES}.{name}", f"{_GATES}.{name}={text}")

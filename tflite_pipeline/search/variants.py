@@ -107,15 +107,12 @@ def plan_variants(
     axes = [axis for axis in axes if axis.key != SCHEME]
     first = tuple(axis.texts[0] for axis in axes)
     named, fitting = _schemes(schemes, by_key), _fitting(_content(path, first))
-    sections = {
-        choices: _content(path, choices).get("quantization")
-        for choices in itertools.product(*(axis.texts for axis in axes))
-    }
-    methods = {method for section in sections.values() for method in methods_of(section)}
+    contents = {choices: _content(path, choices) for choices in itertools.product(*(axis.texts for axis in axes))}
+    methods = {method for content in contents.values() for method in methods_of(content.get("quantization"))}
     drafts = [
-        _Draft(scheme, is_named, _that_matter(axes, choices, scheme), fallbacks(section, scheme, methods))
+        _Draft(scheme, is_named, _that_matter(axes, choices, scheme), fallbacks(content, scheme, methods))
         for scheme, is_named in (dict.fromkeys(named, True) or fitting).items()
-        for choices, section in sections.items()
+        for choices, content in contents.items()
     ]
     labels = {f"--set {text}": f"--set {axis.written}" for axis in axes for text in axis.texts}
     labels |= {f"--set {SCHEME}={name}": f"--set {by_key.written}" if by_key else f"--schemes {name}" for name in named}
@@ -224,7 +221,7 @@ def _settings(draft: _Draft) -> Iterator[tuple[str, str]]:
     for axis, choice in draft.choices:
         if len(axis.values) < 2:
             continue
-        about = [one for one in draft.fallbacks if one.key == axis.key]
+        about = [one for one in draft.fallbacks if one.key and f"{axis.key}.".startswith(f"{one.key}.")]
         used = about[0].used if about else choice.partition("=")[2]
         if used:
             yield axis.key, used

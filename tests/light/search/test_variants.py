@@ -11,6 +11,7 @@ from tflite_pipeline.errors import RecipeError
 from tflite_pipeline.recipe.load import load_recipe
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.search.variants import Variant, plan_variants
+from tflite_pipeline.train.spec import steps_of
 
 RECIPE: dict[str, Any] = {
     "recipe": 1,
@@ -228,3 +229,47 @@ def test_schemes_may_be_given_as_an_override(recipe: Path) -> None:
 
 def test_missing_recipe_is_told(tmp_path: Path) -> None:
     assert "does not exist" in told(tmp_path / "none.yaml")
+
+
+GATED = {"metrics": ["top1"], "gates": {"max_drop": {"top1": 0.02}, "max_training_drop": {"top1": 0.01}, "min_fidelity": 0.9}}
+
+
+def trained_recipe(folder: Path, training: Any, validation: dict[str, Any] | None = None) -> Path:
+    return write(folder, {"training": training, "validation": validation or RECIPE["validation"]})
+
+
+@pytest.mark.parametrize("steps", [{"method": "qat"}, [{"method": "qat"}]])
+def test_qat_and_its_gates_give_way_when_the_scheme_has_no_rounding_to_train(tmp_path: Path, steps: Any) -> None:
+    found = {one.name: one for one in plan_variants(trained_recipe(tmp_path, steps, GATED))}
+    assert set(found) == {name for name in SCHEMES if name != "mixed"}
+    for name, variant in found.items():
+        recipe, trains = variant.loaded.recipe, not name.startswith("float") and "block" not in name
+        assert bool(recipe.training) == trains
+        assert any("no qat" in note for note in variant.notes) != trains
+        assert recipe.validation.gates.max_drop == {"top1": 0.02}
+        assert bool(recipe.validation.gates.max_training_drop) == trains
+        assert (recipe.validation.gates.min_fidelity is not None) == trains
+    assert load_recipe(tmp_path / "small.yaml", found["float16"].overrides).sha256 == found["float16"].loaded.sha256
+
+
+def test_other_steps_stay_when_qat_gives_way(tmp_path: Path) -> None:
+    steps = [{"method": "prune", "sparsity": 0.6}, {"method": "qat", "epochs": 1}]
+    (half, whole) = plan_variants(trained_recipe(tmp_path, steps), "float16,full_int8")
+    assert [step.method for step in steps_of(half.loaded.recipe.training)] == ["prune"]
+    assert [step.method for step in steps_of(whole.loaded.recipe.training)] == ["prune", "qat"]
+    assert whole.notes == ()
+
+
+def test_stated_bits_give_way_to_those_of_the_scheme(tmp_path: Path) -> None:
+    path = trained_recipe(tmp_path, {"method": "qat", "epochs": 2, "weight_bits": 8})
+    four, eight = plan_variants(path, "int8x4,full_int8")
+    assert [step.weight_bits for step in steps_of(four.loaded.recipe.training)] == [None]
+    assert [step.epochs for step in steps_of(four.loaded.recipe.training)] == [2]
+    assert [step.weight_bits for step in steps_of(eight.loaded.recipe.training)] == [8]
+    assert four.notes
+
+
+def test_settings_of_qat_make_no_variants_when_it_gives_way(tmp_path: Path) -> None:
+    path = trained_recipe(tmp_path, {"method": "qat", "epochs": 2})
+    found = plan_variants(path, "float16,full_int8", ["training.epochs=[1, 2]"])
+    assert names(found) == ["float16", "full_int8 epochs=1", "full_int8 epochs=2"]

@@ -53,7 +53,8 @@ class Case:
         return place
 
 
-Rule = Callable[[Case], Place]
+Rule = Callable[[Case], Place | None]
+"""Gives the place in all results, None where they are the same for all samples."""
 
 
 def padded(shape: Shape, rank: int) -> Shape:

@@ -128,7 +128,9 @@ def read_float_graph(path: Path) -> FloatGraph:
     numbered = dict(enumerate(described.tensors))
     nodes = tuple(_node(op, operator, numbered) for op, operator in zip(described.ops, graph.operators, strict=True))
     made = {number for node in nodes for number in node.outputs}.union(graph.inputs)
-    stored = {i: tensor for i, tensor in numbered.items() if i not in made and not tensor.state}
+    # Of a tensor without values nothing is stored. Those with neither values nor an op that makes them are leftovers.
+    empty = {i for i, tensor in numbered.items() if 0 in tensor.shape and i not in made}
+    stored = {i: tensor for i, tensor in numbered.items() if tensor.stored or i in empty}
     return FloatGraph(
         nodes=nodes,
         constants={i: _constant(model.buffers[graph.tensors[i].buffer].data, tensor) for i, tensor in stored.items()},

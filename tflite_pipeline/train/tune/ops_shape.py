@@ -85,11 +85,11 @@ def _filled(call: Call) -> Any:
 
 def _shape(call: Call) -> Any:
     # That of one sample: what is computed from it is the same for each.
-    return np.asarray(call.node.input_shapes[0], call.node.output_dtypes[0])
+    return call.tf.constant(call.node.input_shapes[0], call.node.output_dtypes[0])
 
 
 def _rank(call: Call) -> Any:
-    return np.int32(len(call.node.input_shapes[0]))
+    return call.tf.constant(len(call.node.input_shapes[0]))
 
 
 def _blocks(name: str) -> Op:

@@ -34,16 +34,16 @@ def _select(case: Case) -> Place:
     return _elementwise(case)
 
 
-def _front(position: int = 0) -> Rule:
+def _at_front(case: Case, position: int = 0) -> Place:
+    place = case.only(position)
+    if place.axis != 0:
+        raise Unbatchable("its batch is not the first axis")
+    return place
+
+
+def _front(position: int) -> Rule:
     """Ops over images, or the like, that treat each entry of the first axis by itself."""
-
-    def rule(case: Case) -> Place:
-        place = case.only(position)
-        if place.axis != 0:
-            raise Unbatchable("its batch is not the first axis")
-        return place
-
-    return rule
+    return lambda case: _at_front(case, position)
 
 
 def _along_last(case: Case) -> Place:
@@ -60,6 +60,8 @@ def _along(axes: int, position: int = 0) -> Rule:
 
 
 def _reshaped(case: Case) -> Place:
+    if math.prod(case.node.input_shapes[0]) != math.prod(case.node.output_shapes[0]):
+        raise Unbatchable("the file leaves its shape open: export the model with a static batch of 1")
     return placed(case.only(0).before(case.node.input_shapes[0]), case.node.output_shapes[0])
 
 
@@ -226,7 +228,7 @@ def _one_hot(case: Case) -> Place:
 
 def _to_batch(case: Case) -> Place:
     """Blocks come before the batch in what SPACE_TO_BATCH_ND makes of the first axis."""
-    place = _front()(case)
+    place = _at_front(case)
     return Place(0, place.outer * math.prod(case.constant(1).tolist()))
 
 
@@ -237,7 +239,11 @@ def _to_space(case: Case) -> Place:
     return Place(0, place.outer // blocks)
 
 
-def _of_all(case: Case) -> Place:
+def _of_one(_: Case) -> None:
+    """What reads the shape of a tensor was made for one sample, so it is told that of one."""
+
+
+def _of_all(_: Case) -> Place:
     raise Unbatchable("its result would have another shape for each sample")
 
 
@@ -245,9 +251,10 @@ _RULES: dict[Rule, str] = {
     _elementwise: """ABS ADD ADD_N ATAN2 CAST CEIL COS DEQUANTIZE DIV ELU EQUAL EXP FLOOR FLOOR_DIV FLOOR_MOD GELU
         GREATER GREATER_EQUAL HARD_SWISH LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC
         MAXIMUM MINIMUM MUL NEG NOT_EQUAL POW PRELU QUANTIZE RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 ROUND RSQRT
-        SELECT_V2 SIGN SIN SQRT SQUARE SQUARED_DIFFERENCE SUB TANH ZEROS_LIKE SHAPE RANK""",
+        SELECT_V2 SIGN SIN SQRT SQUARE SQUARED_DIFFERENCE SUB TANH ZEROS_LIKE""",
+    _of_one: "SHAPE RANK",
     _select: "SELECT",
-    _front(): """AVERAGE_POOL_2D CONV_2D CONV_3D DEPTHWISE_CONV_2D DEPTH_TO_SPACE L2_POOL_2D MAX_POOL_2D
+    _front(0): """AVERAGE_POOL_2D CONV_2D CONV_3D DEPTHWISE_CONV_2D DEPTH_TO_SPACE L2_POOL_2D MAX_POOL_2D
         LOCAL_RESPONSE_NORMALIZATION RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR SPACE_TO_DEPTH""",
     _front(2): "TRANSPOSE_CONV CONV_3D_TRANSPOSE",
     _along_last: "SOFTMAX LOG_SOFTMAX L2_NORMALIZATION TOPK_V2",

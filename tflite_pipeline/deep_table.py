@@ -1,0 +1,133 @@
+"""What a deep check shows: one row a layer, then what will fail and why, one line that sums it up."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tflite_pipeline.deep import Foresight
+from tflite_pipeline.train.tune.verdict import (
+    FLOAT,
+    INTEGER,
+    OPEN,
+    RANGE_ONLY,
+    REFUSED,
+    UNTOUCHED,
+    WEIGHTS_ONLY,
+    LayerVerdict,
+)
+
+_STYLES = {INTEGER: "green", RANGE_ONLY: "green", WEIGHTS_ONLY: "green", REFUSED: "bold red", OPEN: "dim"}
+_AGAINST = "bold red"
+_UNBOUNDED = 1000
+"""Characters a line in a pipe, where no terminal says how wide it may be."""
+_LABEL = 10
+_FOLDED_TOLD = 12
+"""Layers that are named of those that leave no op."""
+_INTEGER_VERDICTS = frozenset({INTEGER, RANGE_ONLY, UNTOUCHED})
+
+
+def show(foresight: Foresight) -> None:
+    """Print what will become of each layer, what will fail, and the sum of it."""
+    console = Console(highlight=False, soft_wrap=True)
+    width = console.width if console.is_terminal or os.environ.get("COLUMNS") else _UNBOUNDED
+    console.print(f"\n[bold]{escape(foresight.name)}[/]")
+    rows = foresight.outlook.rows if foresight.outlook else ()
+    if any(row.verdict != OPEN for row in rows):
+        Console(width=width, highlight=False).print(_table([row for row in rows if row.verdict != OPEN]))
+    for title, text in _lines(foresight):
+        lines = textwrap.wrap(text, width, initial_indent=f"  {title:{_LABEL}} ", subsequent_indent=" " * (_LABEL + 3))
+        console.print(escape("\n".join(lines)))
+    style = "green" if foresight.works else "bold red"
+    verdict = "will work" if foresight.works else "will fail"
+    console.print(f"  [{style}]{verdict:{_LABEL}}[/] {escape(summary(foresight))}")
+
+
+def _table(rows: Sequence[LayerVerdict]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("layer", overflow="fold", ratio=None)
+    table.add_column("ops", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    # Columns that say nothing are left out.
+    weights, activations, trains = (any(cells) for cells in zip(*map(_cells, rows), strict=True))
+    for title, shown in (("weights", weights), ("activations", activations), ("trains", trains)):
+        if shown:
+            table.add_column(title)
+    for row in rows:
+        cells = [cell for cell, shown in zip(_cells(row), (weights, activations, trains), strict=True) if shown]
+        verdict = Text(row.verdict, style=_AGAINST if row.against else _STYLES.get(row.verdict, ""))
+        table.add_row(Text(row.layer), Text(row.ops), verdict, *cells)
+    return table
+
+
+def _cells(row: LayerVerdict) -> tuple[str, str, str]:
+    return row.weights, row.activations, "yes" if row.trains else ""
+
+
+def _lines(foresight: Foresight) -> Iterator[tuple[str, str]]:
+    if foresight.engine is not None:
+        yield "engine", f"{foresight.engine.name}: {foresight.engine.why}"
+    if foresight.outlook is not None:
+        yield from _left(foresight.outlook.folded, foresight.outlook.gone)
+        yield from _reasons(foresight.outlook.rows)
+    for note in foresight.notes:
+        yield "note", note
+    for failure in foresight.failures:
+        place = failure["stage"] if failure["stage"].startswith("gate") else f"stage {failure['stage']}"
+        yield "fails", f"{place}: {failure['what']} {failure['remedy']}".rstrip()
+
+
+def _left(folded: Sequence[str], gone: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for title, names in (("folded", folded), ("gone", gone)):
+        if names:
+            more = f" and {len(names) - _FOLDED_TOLD} more" if len(names) > _FOLDED_TOLD else ""
+            yield title, f"{_count(len(names), 'layer')}: {', '.join(names[:_FOLDED_TOLD])}{more}"
+
+
+def _reasons(rows: Sequence[LayerVerdict]) -> Iterator[tuple[str, str]]:
+    """Give each reason once, with the layers that have it."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        if row.reason:
+            groups.setdefault((row.verdict, row.reason, row.remedy), []).append(row.layer)
+    for (verdict, reason, remedy), layers in groups.items():
+        yield verdict, f"{', '.join(layers)}: {reason}. {remedy}".rstrip()
+
+
+def summary(foresight: Foresight) -> str:
+    """Sum up in one line what will become of the layers, or how many things will fail."""
+    if foresight.outlook is None:
+        return f"{foresight.name}: the model cannot be converted"
+    rows = foresight.outlook.rows
+    count = len(rows) + len(foresight.outlook.folded) + len(foresight.outlook.gone)
+    parts = [f"{foresight.name}: {_count(count, 'layer')}, {_kinds(rows)}"]
+    trained = sum(row.trains for row in rows)
+    if trained:
+        parts.append(f"{trained} train" if trained > 1 else "1 trains")
+    if foresight.failures:
+        parts.append(_count(len(foresight.failures), "failure"))
+    return "; ".join(parts)
+
+
+def _kinds(rows: Sequence[LayerVerdict]) -> str:
+    verdicts = Counter(row.verdict for row in rows)
+    if set(verdicts) <= _INTEGER_VERDICTS and set(verdicts) != {UNTOUCHED}:
+        return "all integer"
+    if set(verdicts) <= {FLOAT, UNTOUCHED}:
+        return "all float"
+    order = (REFUSED, FLOAT, INTEGER, RANGE_ONLY, WEIGHTS_ONLY, UNTOUCHED, OPEN)
+    return ", ".join(f"{verdicts[name]} {_WORDS.get(name, name)}" for name in order if verdicts[name])
+
+
+_WORDS = {WEIGHTS_ONLY: "with weights packed", OPEN: "not known"}
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
