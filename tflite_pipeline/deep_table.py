@@ -29,8 +29,8 @@ _AGAINST = "bold red"
 _UNBOUNDED = 1000
 """Characters a line in a pipe, where no terminal says how wide it may be."""
 _LABEL = 10
-_FOLDED_TOLD = 12
-"""Layers that are named of those that leave no op."""
+_TOLD = 12
+"""Layers that are named of those that are in no row."""
 _INTEGER_VERDICTS = frozenset({INTEGER, RANGE_ONLY, UNTOUCHED})
 
 
@@ -85,10 +85,10 @@ def _lines(foresight: Foresight) -> Iterator[tuple[str, str]]:
 
 
 def _left(folded: Sequence[str], gone: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for title, names in (("folded", folded), ("gone", gone)):
+    for title, what, names in (("folded", "became part of others", folded), ("gone", "left no op of that name", gone)):
         if names:
-            more = f" and {len(names) - _FOLDED_TOLD} more" if len(names) > _FOLDED_TOLD else ""
-            yield title, f"{_count(len(names), 'layer')}: {', '.join(names[:_FOLDED_TOLD])}{more}"
+            more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+            yield title, f"{_count(len(names), 'layer')} {what}: {', '.join(names[:_TOLD])}{more}"
 
 
 def _reasons(rows: Sequence[LayerVerdict]) -> Iterator[tuple[str, str]]:

@@ -49,5 +49,5 @@ def network() -> Any:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
         x = layers.MaxPooling2D(2)(x)
-    x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(image, layers.Dense(10, activation="softmax", name="digit")(x))

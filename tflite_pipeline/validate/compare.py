@@ -8,7 +8,6 @@ from typing import Any
 from tflite_pipeline.artifacts import Evaluation, Parity, Predictions, QuantizedModel, Reference, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
-from tflite_pipeline.runtime.layers import layers_of
 from tflite_pipeline.validate.audit import Asked, audit
 from tflite_pipeline.validate.compression import check_compression, compression
 from tflite_pipeline.validate.fidelity import compare_training
@@ -62,9 +61,8 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
 
 
 def _compression(path: Path, kept: dict[str, Any], reference: Reference) -> dict[str, Any]:
-    found = compression(path)
-    rows = [{**row, "layer": ", ".join(layers_of(row["tensor"], reference.layers))} for row in found["weights"]]
-    return {**found, "weights": rows, "findings": check_compression(found, kept)}
+    found = compression(path, reference.layers)
+    return {**found, "findings": check_compression(found, kept)}
 
 
 def _sides(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.graph import Graph, Op, read_graphs
+from tflite_pipeline.runtime.layers import layers_at
 
 Array = npt.NDArray[Any]
 
@@ -30,14 +31,14 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], bool], str, str]] = {
 """By what training kept: where `compression` has it, how it must compare, and both in words."""
 
 
-def compression(path: Path) -> dict[str, Any]:
+def compression(path: Path, layers: Collection[str] = ()) -> dict[str, Any]:
     """Count zeros and different values in the stored weights of conv, transposed conv and dense ops.
 
-    Gives `weights`, one row a stored tensor, `zeros`, the share of all their elements that means 0, `compressed_bytes`,
-    the size of the file after deflate at level 9, as an .apk or .zip holds it, and `unread`, the names of weights that
-    are stored in another way than one value after the other. Integers are compared as they are stored: those of a
-    clustered tensor with a scale for each channel have few values within a channel, not in all. Raises StageError where
-    the file is damaged.
+    Gives `weights`, one row a stored tensor, with its Keras layers as far as `layers` names those of the model; `zeros`,
+    the share of all their elements that means 0; `compressed_bytes`, the size of the file after deflate at level 9, as an
+    .apk or .zip holds it; and `unread`, the names of weights that are stored in another way than one value after the
+    other. Integers are compared as they are stored: those of a clustered tensor with a scale for each channel have few
+    values within a channel, not in all. Raises StageError where the file is damaged.
     """
     rows, unread = [], []
     graphs = read_graphs(path)
@@ -50,7 +51,8 @@ def compression(path: Path) -> dict[str, Any]:
             if values is None:
                 unread.append(name)
             else:
-                rows.append(_row(name, op.name, values, _nonzero(values, tensors[number].quantization)))
+                row = _row(name, op.name, values, _nonzero(values, tensors[number].quantization))
+                rows.append({**row, "layer": ", ".join(layers_at(graph, op, layers))})
     elements = sum(row["elements"] for row in rows)
     return {
         "weights": rows,
