@@ -27,30 +27,51 @@ def family(library: Any, name: str, size: int, classes: int) -> Any:
 
 
 def settle(model: Any, rows: np.ndarray) -> None:
-    """Give a Keras model weights like trained ones: statistics of its own activations, and a classifier that is sure.
+    """Give a Keras model weights like trained ones: of a size that keeps activations, with statistics of the rows.
 
     As `keras.applications` makes them, without weights, most networks shrink their input block by block: the last
     activations of MobileNetV2 are 1e-8.
     """
     noise, layers = np.random.default_rng(0), list(_flat(model))
-    norms = [layer for layer in layers if type(layer).__name__ == "BatchNormalization"]
     for layer in layers:
-        if not norms and hasattr(layer, "kernel"):  # depthwise kernels have the channels before the last axis
-            taken = layer.kernel.shape[: 2 if "Depthwise" in type(layer).__name__ else -1]
-            layer.kernel.assign(noise.normal(0, np.sqrt(2 / np.prod(taken)), layer.kernel.shape))
+        for kernel, axes in _kernels(layer):
+            kernel.assign(_smooth(kernel.shape, noise) * np.sqrt(2 / np.prod(kernel.shape[:axes])))
         if type(layer).__name__ == "LayerScale":  # starts at 1e-6, which leaves its block out
             layer.gamma.assign(noise.uniform(0.2, 0.4, layer.gamma.shape))
+    _adapt([layer for layer in layers if type(layer).__name__ == "BatchNormalization"], model, rows, noise)
+    _be_sure(model, next(layer for layer in reversed(layers) if hasattr(layer, "kernel")), rows)
+
+
+def _smooth(shape: tuple[int, ...], noise: np.random.Generator) -> np.ndarray:
+    """Give values of mean square 1 that differ little over the area of a kernel.
+
+    With white noise as kernels every layer enlarges fine differences, so that an image and its copy with a half-step of
+    int8 noise get other answers.
+    """
+    area = tuple(1 for _ in shape[:-2])
+    values = noise.normal(0, 1, (*area, *shape[-2:])) + 0.5 * noise.normal(0, 1, shape)
+    return values / np.sqrt(np.square(values).mean())
+
+
+def _kernels(layer: Any) -> Iterator[tuple[Any, int]]:
+    """Give each kernel, and how many of its first axes are summed over: depthwise ones keep the channels apart."""
+    for name in ("depthwise_kernel", "pointwise_kernel", "kernel"):
+        if (kernel := getattr(layer, name, None)) is not None:
+            apart = name == "depthwise_kernel" or type(layer).__name__ == "DepthwiseConv2D"
+            yield kernel, len(kernel.shape) - (2 if apart else 1)
+
+
+def _adapt(norms: list[Any], model: Any, rows: np.ndarray, noise: np.random.Generator) -> None:
+    """Vary what BatchNormalization layers scale by and add, and give them the statistics of the rows."""
     for layer in norms:
         layer.momentum = 0.5
         for variable, low, high in ((layer.gamma, 0.7, 1.3), (layer.beta, -0.3, 0.3)):
             if variable is not None:
                 variable.assign(noise.uniform(low, high, variable.shape))
-    for first in range(0, 2 * len(rows) if norms else 0, BATCH):
-        first %= len(rows)
+    for first in range(0, len(rows) if norms else 0, BATCH):
         model(rows[first : first + BATCH], training=True)
     for layer in norms:
         layer.momentum = 0.99
-    _be_sure(model, next(layer for layer in reversed(layers) if hasattr(layer, "kernel")), rows)
 
 
 def _be_sure(model: Any, last: Any, rows: np.ndarray, spread: float = 3.0) -> None:

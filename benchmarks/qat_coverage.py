@@ -1,8 +1,8 @@
 """Quantization-aware training of 19 network families from Keras 3 and Keras 2, by this project and by TFMOT.
 
 Each network is built with random weights that behave like trained ones, saved, and given to `tflite-pipeline run` with
-two steps of training for full int8. Then the graph that was trained is compared with the Keras model, and TFMOT is asked
-to quantize the saved model. Every part is a process of its own.
+two steps of training for full int8. Then the graph that was trained is compared with the Keras model, and TFMOT is
+asked to quantize the saved model. Every part is a process of its own.
 
     python benchmarks/qat_coverage.py [MobileNetV2 …] [--keras 2|3|both] [--size 96] [--json coverage.json]
 """

@@ -11,6 +11,10 @@ from typing import Any, Literal
 Generation = Literal[2, 3]
 """Keras 2 is the package tf_keras, Keras 3 the package keras; the two never meet in one process."""
 
+Unroll = Literal["never", "loops", "all"]
+"""Which recurrent layers become plain ops: none; those that would become a loop, whose inside no range can be taken of;
+or those too that the converter would fuse into one op, which no training on the graph can see into."""
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -28,6 +32,7 @@ class KerasModel:
     """Which model to open and how: `spec` is the model section, `weights` replaces its weights after training.
 
     `digest` stands for everything that decides the weights and the graph; `allow_code` lets the file bring code.
+    `recurrent` says that it may have recurrent layers, `unroll` which of them are exported step by step.
     """
 
     source: str
@@ -37,6 +42,8 @@ class KerasModel:
     seed: int
     allow_code: bool = False
     weights: Path | None = None
+    recurrent: bool = False
+    unroll: Unroll = "never"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ _STYLES = {INTEGER: "green", RANGE_ONLY: "green", WEIGHTS_ONLY: "green", REFUSED
 _AGAINST = "bold red"
 _UNBOUNDED = 1000
 """Characters a line in a pipe, where no terminal says how wide it may be."""
-_LABEL = 10
+_LABEL, _GAP = 10, 2
+_LEAST_NAME = 12
 _TOLD = 12
 """Layers that are named of those that are in no row."""
 _INTEGER_VERDICTS = frozenset({INTEGER, RANGE_ONLY, UNTOUCHED})
@@ -41,7 +42,7 @@ def show(foresight: Foresight) -> None:
     console.print(f"\n[bold]{escape(foresight.name)}[/]")
     rows = foresight.outlook.rows if foresight.outlook else ()
     if any(row.verdict != OPEN for row in rows):
-        Console(width=width, highlight=False).print(_table([row for row in rows if row.verdict != OPEN]))
+        Console(width=width, highlight=False).print(_table([row for row in rows if row.verdict != OPEN], width))
     for title, text in _lines(foresight):
         lines = textwrap.wrap(text, width, initial_indent=f"  {title:{_LABEL}} ", subsequent_indent=" " * (_LABEL + 3))
         console.print(escape("\n".join(lines)))
@@ -50,31 +51,50 @@ def show(foresight: Foresight) -> None:
     console.print(f"  [{style}]{verdict:{_LABEL}}[/] {escape(summary(foresight))}")
 
 
-def _table(rows: Sequence[LayerVerdict]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
-    table.add_column("layer", overflow="fold", ratio=None)
-    table.add_column("ops", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    # Columns that say nothing are left out.
-    weights, activations, trains = (any(cells) for cells in zip(*map(_cells, rows), strict=True))
-    for title, shown in (("weights", weights), ("activations", activations), ("trains", trains)):
-        if shown:
-            table.add_column(title)
-    for row in rows:
-        cells = [cell for cell, shown in zip(_cells(row), (weights, activations, trains), strict=True) if shown]
-        verdict = Text(row.verdict, style=_AGAINST if row.against else _STYLES.get(row.verdict, ""))
-        table.add_row(Text(row.layer), Text(row.ops), verdict, *cells)
+def _table(rows: Sequence[LayerVerdict], width: int) -> Table:
+    """Lay out the rows; where the terminal is narrow ops are wrapped at their words, then names anywhere."""
+    columns = {title: cells for title, cells in _columns(rows).items() if any(cells)}
+    fixed = sum(
+        max(map(len, (title, *cells))) + _GAP for title, cells in columns.items() if title not in ("layer", "ops")
+    )
+    longest = max(len(word) for row in rows for word in row.ops.split())
+    names, ops = (max(map(len, (title, *columns[title]))) for title in ("layer", "ops"))
+    ops = min(ops, max(longest, width - fixed - names - _GAP))
+    names = min(names, max(_LEAST_NAME, width - fixed - ops - _GAP))
+    table = Table(box=None, padding=(0, _GAP, 0, 0), show_edge=False, pad_edge=False)
+    for title in columns:
+        size = {"layer": names, "ops": ops}.get(title)
+        table.add_column(title, width=size, no_wrap=size is None, overflow="fold")
+    for row, *cells in zip(rows, *columns.values(), strict=True):
+        texts = [Text(cell) for cell in cells]
+        texts[2].stylize(_AGAINST if row.against else _STYLES.get(row.verdict, ""))
+        table.add_row(*texts)
     return table
 
 
-def _cells(row: LayerVerdict) -> tuple[str, str, str]:
-    return row.weights, row.activations, "yes" if row.trains else ""
+def _columns(rows: Sequence[LayerVerdict]) -> dict[str, list[str]]:
+    return {
+        "layer": [row.layer for row in rows],
+        "ops": [row.ops for row in rows],
+        "verdict": [row.verdict for row in rows],
+        "weights": [row.weights.replace(" per ", "/") for row in rows],
+        "values": [row.activations for row in rows] if _throughout(rows) is None else [],
+        "trains": ["yes" if row.trains else "" for row in rows],
+    }
+
+
+def _throughout(rows: Sequence[LayerVerdict]) -> str | None:
+    """Give the dtype of the activations where all layers have the same."""
+    dtypes = {row.activations for row in rows if row.activations}
+    return dtypes.pop() if len(dtypes) == 1 else None
 
 
 def _lines(foresight: Foresight) -> Iterator[tuple[str, str]]:
     if foresight.engine is not None:
         yield "engine", f"{foresight.engine.name}: {foresight.engine.why}"
     if foresight.outlook is not None:
+        if dtype := _throughout(foresight.outlook.rows):
+            yield "values", f"{dtype} in all layers"
         yield from _left(foresight.outlook.folded, foresight.outlook.gone)
         yield from _reasons(foresight.outlook.rows)
     for note in foresight.notes:

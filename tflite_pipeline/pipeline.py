@@ -34,6 +34,7 @@ from tflite_pipeline.convert.export import PROBE_SAMPLES, adopt, export
 from tflite_pipeline.convert.hygiene import inspect_ranges, manifest
 from tflite_pipeline.convert.quantize import choose_engine, quantize
 from tflite_pipeline.convert.spec import HISTOGRAM_METHODS, Quantization, as_trained
+from tflite_pipeline.convert.unroll import choose_unrolling
 from tflite_pipeline.dataset.hygiene import inspect
 from tflite_pipeline.dataset.load import source_digest
 from tflite_pipeline.dataset.prepare import prepare
@@ -279,9 +280,16 @@ class Course:
             return self.runner.run(
                 "export", Reference, adopt, path, model, probe, recipe.seed, worker=worker, also=digest
             )
-        source: Any = _part(trained, trained.artifact.model) if trained else model
+        source = self._unrolled(_part(trained, trained.artifact.model) if trained else model)
         batch = recipe.model.batch
         return self.runner.run("export", Reference, export, source, batch, probe, recipe.seed, worker=self.runner.keras)
+
+    def _unrolled(self, model: Entry[KerasModel] | None) -> Entry[KerasModel] | None:
+        """Say which recurrent layers the export is to unroll; models without any have one export for all schemes."""
+        which = choose_unrolling(self.loaded.recipe.quantization, any(isinstance(step, Tune) for step in self.steps))
+        if model is None or not model.artifact.recurrent or which == "never":
+            return model
+        return replace(_part(model, replace(model.artifact, unroll=which)), digest=f"{model.digest} {which}")
 
     def _calibration(self, evaluation: Entry[Samples] | None) -> tuple[Entry[Samples] | None, Entry[Hygiene] | None]:
         recipe = self.loaded.recipe

@@ -121,18 +121,3 @@ def rounded_constant(values, steps, fraction=1.0):
         total = tf.reduce_sum(rounded * tf.reshape(tf.range(1.0, values.size + 1), values.shape))
     return [None if part is None else np.asarray(part) for part in (rounded, *tape.gradient(total, [x, share]))]
 
-
-def seen(tuned, x):
-    import tflite_pipeline.train.tune.predict as p
-    from tflite_pipeline.train.tune.graph import read_float_graph
-    from tflite_pipeline.train.tune.quantizers import round_exactly
-    from tflite_pipeline.train.tune.rounding import read_rounding
-    graph, ranges = read_float_graph(tuned.reference.path), read_rounding(tuned.rounding)
-    constants = {n: p._as_computed(v) for n, v in graph.constants.items()}
-    averages = {n for node in graph.nodes if node.name == "AVERAGE_POOL_2D" for n in node.outputs}
-    out = {}
-    def observe(n, value):
-        out[n] = round_exactly(value, ranges[n], n in averages) if n in ranges else value
-        return out[n]
-    graph([x.astype(np.float64)], constants, observe)
-    return {n: np.asarray(v) for n, v in out.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from tflite_pipeline.artifacts import KerasModel, Reference, Samples, TensorInfo, file_digest
 from tflite_pipeline.convert.explain import explained
 from tflite_pipeline.convert.rewrites import rewritten
-from tflite_pipeline.convert.unroll import Unroll, recurrent, unrolled
+from tflite_pipeline.convert.unroll import recurrent, unrolled
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.model.border import (
     argument_names,
@@ -43,13 +43,11 @@ class Signature:
     owner: Any
 
 
-def export(
-    model: KerasModel, batch: int | str, probe: Samples | None, seed: int, out: Path, unroll: Unroll = "never"
-) -> Reference:
+def export(model: KerasModel, batch: int | str, probe: Samples | None, seed: int, out: Path) -> Reference:
     """Write `saved_model/`, `reference.tflite` and `probe.npz` below `out`.
 
     The shapes are static, batch `batch` ("dynamic" leaves it open); input and output names and their order are kept.
-    `unroll` says which recurrent layers of a Keras model are computed step by step; a SavedModel stays as it is.
+    `model.unroll` says which recurrent layers are computed step by step; a SavedModel stays as it is.
     The probe's answers are what the original model computes on the probe samples and on noise over their range.
     Raises StageError where a recurrent layer cannot be unrolled.
     """
@@ -60,7 +58,7 @@ def export(
         signature = keras_signature(open_model(model), batch, probe)
         layers = layer_names(signature.owner)
     converted = signature
-    if layers and (stepwise := recurrent(signature.owner, unroll)):
+    if layers and (stepwise := recurrent(signature.owner, model.unroll)):
         converted = keras_signature(signature.owner, batch, probe)
         with unrolled(stepwise):
             converted.function.get_concrete_function()

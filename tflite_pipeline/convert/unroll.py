@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
+from tflite_pipeline.artifacts import Unroll
+from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.errors import StageError
-
-Unroll = Literal["never", "loops", "all"]
-"""Which recurrent layers become plain ops: none; those that would become a loop, whose inside no range can be taken of;
-or those too that the converter would fuse into one op, which no training on the graph can see into."""
+from tflite_pipeline.schemes import SCHEMES
 
 LONGEST = 128
 """Steps. Each adds some ten to twenty ops to the file."""
@@ -21,6 +20,18 @@ _REMEDY = (
     "strides before the layer; use Conv1D in the layer's place; or use scheme: dynamic_int8, without training after "
     "export, which keeps the loop."
 )
+
+
+def choose_unrolling(spec: Quantization, trains: bool) -> Unroll:
+    """Say which recurrent layers must be plain ops for what was asked; `trains` where training on the graph was.
+
+    Only the engine converter takes a fused LSTM, and only for full_int8.
+    """
+    if trains:
+        return "all"
+    if not spec.calibrated:
+        return "never"
+    return "loops" if spec.scheme != "mixed" and SCHEMES[spec.scheme].activations == "int8" else "all"
 
 
 def recurrent(live: Any, which: Unroll) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from tflite_pipeline.errors import StageError
 from tflite_pipeline.model.spec import Application, Factory, KerasFile, SavedModel
 from tflite_pipeline.runtime.user_code import source_file
 
+_RECURRENT = re.compile(r'"class_name": "[^"]*(RNN|LSTM|GRU|Bidirectional)')
+
 
 def identify(
     spec: KerasFile | SavedModel | Application | Factory, seed: int, digest: str, allow_code: bool, out: Path
@@ -22,13 +25,16 @@ def identify(
     Raises StageError where the file is damaged, holds no whole model, or holds code (Lambda) that is not allowed.
     """
     generation: Generation = 3
+    recurrent = isinstance(spec, Factory)  # which may build anything
     if isinstance(spec, Factory):
         generation = spec.keras
     if isinstance(spec, KerasFile):
         keras_version, config = read_keras_file(spec.path)
         generation = 2 if keras_version.startswith("2.") else 3
         _refuse_code(spec.path, config, allow_code)
-    return KerasModel(spec.source, spec.model_dump(mode="json"), generation, digest, seed, allow_code)
+        recurrent = bool(_RECURRENT.search(json.dumps(config)))
+    section = spec.model_dump(mode="json")
+    return KerasModel(spec.source, section, generation, digest, seed, allow_code, recurrent=recurrent)
 
 
 def model_files(spec: Any, code_folders: Sequence[Path] = ()) -> list[Path]:

@@ -40,7 +40,10 @@ def fallbacks(content: Mapping[str, Any], scheme: str, methods: Collection[str])
     if scheme not in SCHEMES:
         return ()
     section = content.get("quantization")
-    return (*(_quantization(section, scheme, methods) if isinstance(section, Mapping) else ()), *_training(content, scheme))
+    return (
+        *(_quantization(section, scheme, methods) if isinstance(section, Mapping) else ()),
+        *_training(content, scheme),
+    )
 
 
 def _quantization(section: Mapping[str, Any], scheme: str, methods: Collection[str]) -> Iterator[Fallback]:

@@ -34,8 +34,8 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], bool], str, str]] = {
 def compression(path: Path, layers: Collection[str] = ()) -> dict[str, Any]:
     """Count zeros and different values in the stored weights of conv, transposed conv and dense ops.
 
-    Gives `weights`, one row a stored tensor, with its Keras layers as far as `layers` names those of the model; `zeros`,
-    the share of all their elements that means 0; `compressed_bytes`, the size of the file after deflate at level 9, as an
+    Gives `weights`, one row a stored tensor, with its Keras layers as far as `layers` names the model's; `zeros`, the
+    share of all their elements that means 0; `compressed_bytes`, the size of the file after deflate at level 9, as an
     .apk or .zip holds it; and `unread`, the names of weights that are stored in another way than one value after the
     other. Integers are compared as they are stored: those of a clustered tensor with a scale for each channel have few
     values within a channel, not in all. Raises StageError where the file is damaged.

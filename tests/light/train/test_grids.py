@@ -128,7 +128,7 @@ def test_draft_of_another_reference_is_refused(conv_net: Reference, other: str) 
 
 
 def test_draft_is_refused_when_its_ops_are_alike_but_not_their_shapes() -> None:
-    with pytest.raises(StageError, match="of the shapes"):
+    with pytest.raises(StageError, match="of the shapes that they put out"):
         read_grids(DATA / "float32.tflite", DATA / "dynamic_int8_too_small.tflite", False)
 
 

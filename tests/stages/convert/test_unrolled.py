@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ BOTH = pytest.mark.parametrize("generation", [2, 3])
 def exported(workers, name: str, generation: int, unroll: str, out: Path) -> Reference:
     out.mkdir()
     model = KerasModel("factory", {"function": f"recurrent:{name}", "arguments": {}}, generation, name, 0)
-    return workers.run(f"keras{generation}", export, model, 1, None, 0, out, unroll)
+    return workers.run(f"keras{generation}", export, replace(model, unroll=unroll), 1, None, 0, out)
 
 
 def ops_of(path: Path) -> set[str]:

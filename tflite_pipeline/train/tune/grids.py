@@ -153,13 +153,17 @@ def _pairs(graph: Graph, other: Graph) -> Iterator[tuple[Op, Op]]:
     """Pair the ops of the reference with those of the draft, which has some more at the borders of integers."""
     twins = [op for op in other.ops if op.name not in _BORDER]
     mine = [op for op in graph.ops if op.name not in _BORDER]
-    if [op.name for op in mine] != [op.name for op in twins]:
+    if [_looks(graph, op) for op in mine] != [_looks(other, op) for op in twins]:
         raise StageError(
-            f"the quantized file must have the ops of its reference to be trained, {len(mine)} in their order. "
-            f"Got {len(twins)}, which differ.",
+            f"the quantized file must have the ops of its reference to be trained, {len(mine)} in their order and of the "
+            f"shapes that they put out. Got {len(twins)}, which differ.",
             "Try another quantization.engine, or another scheme.",
         )
     return zip(mine, twins, strict=True)
+
+
+def _looks(graph: Graph, op: Op) -> tuple[str, list[tuple[int, ...]]]:
+    return op.name, [graph.tensors[number].shape for number in op.outputs]
 
 
 def _ends(op: Op, twin: Op) -> Iterator[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -145,16 +145,19 @@ def _network_class() -> Any:
             # What this loss does not reach, such as another output's layers, stays as it is.
             gradients = tape.gradient(figures["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-            return self._noted(data, figures)
+            return _noted(self._figures, data, figures)
 
         @as_it_is  # type: ignore[untyped-decorator]
         def test_step(self, data: Any) -> dict[str, Any]:
-            return self._noted(data, self.course.judge(data))
-
-        def _noted(self, data: Any, figures: dict[str, Any]) -> dict[str, Any]:
-            size = tf.cast(tf.shape(tf.nest.flatten(data)[0])[0], tf.float32)
-            for metric in self._figures:
-                metric.update_state(figures[metric.name], sample_weight=size)
-            return {metric.name: metric.result() for metric in self._figures}
+            return _noted(self._figures, data, self.course.judge(data))
 
     return Network
+
+
+def _noted(metrics: Sequence[Any], data: Any, figures: dict[str, Any]) -> dict[str, Any]:
+    """Add the figures of a batch to the means over the epoch, and give these."""
+    tf = tensorflow()
+    size = tf.cast(tf.shape(tf.nest.flatten(data)[0])[0], tf.float32)
+    for metric in metrics:
+        metric.update_state(figures[metric.name], sample_weight=size)
+    return {metric.name: metric.result() for metric in metrics}

@@ -10,7 +10,7 @@ from pathlib import Path
 from tflite_pipeline.artifacts import QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.graph import Graph, Op, Weight, read_graphs
-from tflite_pipeline.runtime.layers import LONGEST_NAME, fits, layers_at
+from tflite_pipeline.runtime.layers import LONGEST_NAME, fits, layers_at, layers_of
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Many, Section, Selector
 from tflite_pipeline.train.spec import Qat, Step, Tune
@@ -32,6 +32,15 @@ _NUMBERS = frozenset({"float32", "float16", "int4", "int8", "uint8", "int16"})
 _NO_DATA = frozenset({"QUANTIZE", "DEQUANTIZE", "SHAPE", "RANK"})
 """Ops at a border between dtypes, and ops that look at a tensor's shape only."""
 _FUSED = {1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
+
+_DONE_BY = {
+    "CONV_2D": ("conv",),
+    "CONV_3D": ("conv",),
+    "DEPTHWISE_CONV_2D": ("depthwise",),
+    "FULLY_CONNECTED": ("matmul", "tensordot"),
+    "TRANSPOSE_CONV": ("conv",),
+}
+"""What TensorFlow calls the work of these ops."""
 
 
 class Wanted(Section):
@@ -202,18 +211,30 @@ def _with_training(fates: Mapping[int, _Fate], graph: FloatGraph) -> Iterator[tu
 
 
 def _places(graph: Graph, layers: Sequence[str]) -> tuple[dict[int, str], list[str]]:
-    """Give the layer that each op belongs to, by its number, and the layers that are folded into such ops.
-
-    The converter names what it fused from the outermost on: the last one brought the weights.
-    """
+    """Give the layer that each op belongs to, by its number, and the layers that are folded into such ops."""
     main: dict[int, str] = {}
     folded: list[str] = []
     for op in graph.ops:
         found = layers_at(graph, op, layers)
         tensor = graph.tensors[op.outputs[0]].name if op.outputs else op.name
-        main[op.index] = found[-1] if found else tensor if len(tensor) <= LONGEST_NAME else f"{tensor[:LONGEST_NAME]}…"
-        folded += found[:-1]
+        short = tensor if len(tensor) <= LONGEST_NAME else f"{tensor[:LONGEST_NAME]}…"
+        main[op.index] = _main(op, tensor, found) if found else short
+        folded += found
     return main, list(dict.fromkeys(folded))
+
+
+def _main(op: Op, tensor: str, found: Sequence[str]) -> str:
+    """Choose among the layers that were fused into an op the one that brought the weights, or else the first in time.
+
+    The converter names them from the last one back; what a layer does is the last word: `a/Relu;b/add;c/Conv2D`.
+    """
+    words = _DONE_BY.get(op.name, ())
+    for part in tensor.split(";"):
+        if any(word in part.rpartition("/")[2].lower() for word in words):
+            # Which of the two ways of numbering the model has is known to `layers_at`.
+            for layer in (*layers_of(part, found), *layers_of(part, found, numbered=False)):
+                return layer
+    return found[-1]
 
 
 def _row(layer: str, fates: Sequence[_Fate]) -> LayerVerdict:
