@@ -15,14 +15,22 @@ def save_mobilenet_v2(path: Path, size: int = 224) -> None:
     """Save a MobileNetV2 of 1000 classes."""
     import keras
 
-    family(keras, "MobileNetV2", size, 1000).save(path)
+    keras.utils.set_random_seed(0)
+    model = keras.applications.MobileNetV2(weights=None, input_shape=(size, size, 3))
+    settle(model, images(4 * BATCH, size, seed=1))
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * 4, bias])  # a trained classifier is sure of its answers
+    model.save(path)
 
 
-def family(library: Any, name: str, size: int, classes: int) -> Any:
-    """Build a network of `library.applications`, keras or tf_keras, with random weights that are settled."""
+def classifier(library: Any, name: str, size: int, classes: int) -> Any:
+    """Build a network of `library.applications`, keras or tf_keras, that knows the classes of `scenes`."""
     library.utils.set_random_seed(0)
     model = getattr(library.applications, name)(weights=None, input_shape=(size, size, 3), classes=classes)
-    settle(model, inputs(model, images(4 * BATCH, size, seed=1)))
+    rows, labels = scenes(8 * classes, size, classes, seed=1)
+    rows = inputs(model, rows)
+    settle(model, rows)
+    _teach(model, rows, labels)
     return model
 
 
@@ -39,7 +47,6 @@ def settle(model: Any, rows: np.ndarray) -> None:
         if type(layer).__name__ == "LayerScale":  # starts at 1e-6, which leaves its block out
             layer.gamma.assign(noise.uniform(0.2, 0.4, layer.gamma.shape))
     _adapt([layer for layer in layers if type(layer).__name__ == "BatchNormalization"], model, rows, noise)
-    _be_sure(model, next(layer for layer in reversed(layers) if hasattr(layer, "kernel")), rows)
 
 
 def _smooth(shape: tuple[int, ...], noise: np.random.Generator) -> np.ndarray:
@@ -74,14 +81,18 @@ def _adapt(norms: list[Any], model: Any, rows: np.ndarray, noise: np.random.Gene
         layer.momentum = 0.99
 
 
-def _be_sure(model: Any, last: Any, rows: np.ndarray, spread: float = 3.0) -> None:
-    """Change the last layer so that logits of the rows vary by `spread` around 0, as far as rows differ at all."""
-    answers = [np.asarray(model(rows[first : first + BATCH])) for first in range(0, len(rows), BATCH)]
-    logits = np.log(np.concatenate(answers))
-    logits -= logits.mean(axis=1, keepdims=True)
-    factor = spread / logits.std(axis=0).mean()
-    last.bias.assign((np.asarray(last.bias) - logits.mean(axis=0)) * factor)
-    last.kernel.assign(np.asarray(last.kernel) * factor)
+def _teach(model: Any, rows: np.ndarray, labels: np.ndarray, spread: float = 4.0) -> None:
+    """Let the last layer choose the class whose mean features are nearest; `spread` is the deviation of the logits."""
+    last = next(layer for layer in reversed(model.layers) if hasattr(layer, "kernel"))
+    body = type(model)(model.inputs, last.input)
+    parts = [np.asarray(body(rows[first : first + BATCH])) for first in range(0, len(rows), BATCH)]
+    features = np.concatenate(parts).reshape(len(rows), -1)
+    middle = features.mean(axis=0)
+    means = np.stack([features[labels == label].mean(axis=0) - middle for label in range(labels.max() + 1)])
+    bias = -means @ middle - np.square(means).sum(axis=1) / 2
+    factor = spread / (features @ means.T + bias).std()
+    last.kernel.assign((means.T * factor).reshape(last.kernel.shape))
+    last.bias.assign(bias * factor)
 
 
 def _flat(model: Any) -> Iterator[Any]:
@@ -105,3 +116,13 @@ def images(count: int, size: int = 224, seed: int = 0) -> np.ndarray:
     coarse = noise.uniform(-1, 1, (count, 8, 8, 3)).repeat(cell, axis=1).repeat(cell, axis=2)[:, :size, :size]
     fine = noise.normal(0, 0.2, (count, size, size, 3))
     return np.clip(coarse + fine, -1, 1).astype(np.float32)
+
+
+def scenes(count: int, size: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give images as `images` does, whose coarse noise is one of `classes` patterns, and which one, int64 [count]."""
+    noise = np.random.default_rng(seed)
+    labels, cell = np.arange(count) % classes, -(-size // 8)
+    patterns = np.random.default_rng(0).uniform(-1, 1, (classes, 8, 8, 3))
+    coarse = patterns[labels].repeat(cell, axis=1).repeat(cell, axis=2)[:, :size, :size]
+    rows = coarse * noise.uniform(0.8, 1, (count, 1, 1, 1)) + noise.normal(0, 0.05, (count, size, size, 3))
+    return np.clip(rows, -1, 1).astype(np.float32), labels

@@ -18,7 +18,7 @@ from tflite_pipeline.train.spec import Fit
 from tflite_pipeline.train.tune.verdict import Outlook, Wanted, foretell
 from tflite_pipeline.validate.audit import Asked, audit
 
-FAILS = StageError.exit_code
+_REMEDIES = {"scheme": "List float ops in quantization.allow_float, or try another scheme.", "io": "Try io: float32."}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Foresight:
     @property
     def exit_code(self) -> int:
         """0 where everything works, else that of a stage that fails."""
-        return 0 if self.works else FAILS
+        return 0 if self.works else StageError.exit_code
 
     def to_json(self) -> dict[str, Any]:
         """Give all of it as what `json.dumps` takes."""
@@ -126,9 +126,8 @@ class _Look:
         asked = self._recipe.quantization
         wanted = Asked(scheme=asked.scheme, io=asked.io, allow_float=asked.allow_float)
         found = audit(draft.path, wanted, draft.plan, reference.layers)
-        for gate, got in (("scheme", found["found"]), ("io", found["io_found"])):
-            expected = getattr(asked, gate)
+        for gate, expected, got in (("scheme", asked.scheme, found["found"]), ("io", asked.io, found["io_found"])):
             if got != expected:
-                why = " ".join(found["findings"]) if gate == "scheme" else ""
-                what = f"the file must be {expected}. It will be {got}. {why}".rstrip()
-                self._failures.append({"stage": f"gate {gate}", "what": what, "remedy": ""})
+                why = " ".join(["", *found["findings"]]) if gate == "scheme" else ""
+                what = f"the file must be {expected}. It will be {got}.{why}"
+                self._failures.append({"stage": f"gate {gate}", "what": what, "remedy": _REMEDIES[gate]})

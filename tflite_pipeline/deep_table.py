@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,8 +29,10 @@ _STYLES = {INTEGER: "green", RANGE_ONLY: "green", WEIGHTS_ONLY: "green", REFUSED
 _AGAINST = "bold red"
 _UNBOUNDED = 1000
 """Characters a line in a pipe, where no terminal says how wide it may be."""
-_LABEL, _GAP = 10, 2
+_LABEL, _GAP = 11, 2
 _LEAST_NAME = 12
+_COUNT = re.compile(r"\b(\d+) ")
+"""A number and the op that is counted stay on one line."""
 _TOLD = 12
 """Layers that are named of those that are in no row."""
 _INTEGER_VERDICTS = frozenset({INTEGER, RANGE_ONLY, UNTOUCHED})
@@ -57,7 +60,7 @@ def _table(rows: Sequence[LayerVerdict], width: int) -> Table:
     fixed = sum(
         max(map(len, (title, *cells))) + _GAP for title, cells in columns.items() if title not in ("layer", "ops")
     )
-    longest = max(len(word) for row in rows for word in row.ops.split())
+    longest = max(len(word) for cell in columns["ops"] for word in cell.split(" "))
     names, ops = (max(map(len, (title, *columns[title]))) for title in ("layer", "ops"))
     ops = min(ops, max(longest, width - fixed - names - _GAP))
     names = min(names, max(_LEAST_NAME, width - fixed - ops - _GAP))
@@ -75,10 +78,10 @@ def _table(rows: Sequence[LayerVerdict], width: int) -> Table:
 def _columns(rows: Sequence[LayerVerdict]) -> dict[str, list[str]]:
     return {
         "layer": [row.layer for row in rows],
-        "ops": [row.ops for row in rows],
+        "ops": [_COUNT.sub("\\1\u00a0", row.ops) for row in rows],
         "verdict": [row.verdict for row in rows],
         "weights": [row.weights.replace(" per ", "/") for row in rows],
-        "values": [row.activations for row in rows] if _throughout(rows) is None else [],
+        "activations": [row.activations for row in rows] if _throughout(rows) is None else [],
         "trains": ["yes" if row.trains else "" for row in rows],
     }
 
@@ -94,7 +97,7 @@ def _lines(foresight: Foresight) -> Iterator[tuple[str, str]]:
         yield "engine", f"{foresight.engine.name}: {foresight.engine.why}"
     if foresight.outlook is not None:
         if dtype := _throughout(foresight.outlook.rows):
-            yield "values", f"{dtype} in all layers"
+            yield "activations", f"{dtype} in all layers"
         yield from _left(foresight.outlook.folded, foresight.outlook.gone)
         yield from _reasons(foresight.outlook.rows)
     for note in foresight.notes:

@@ -154,11 +154,12 @@ def test_file_has_the_ranges_that_were_trained(trained, name):
         if op.outputs[0] not in ranges:
             continue
         file, wanted = stored(one.file, twin.outputs[0]), ranges[op.outputs[0]]
+        if file.dtype == "float32":  # an integer op reads it, through a QUANTIZE
+            continue
         count += 1
         assert scale_of(wanted) == pytest.approx(float(file.scales.item()), rel=1e-6)
-        assert wanted.low / file.scales.item() == pytest.approx(
-            (-127 if wanted.symmetric else -128 - file.zero) if wanted.bits == 8 else -32767, abs=1e-3
-        )
+        least = (-127 if wanted.symmetric else -128 - file.zero) if wanted.bits == 8 else -32767
+        assert wanted.low / file.scales.item() == pytest.approx(least, rel=1e-6, abs=1e-3)
     assert count == {"dynamic_int8": 0, "weight_int4": 0, "mixed": 3}.get(name, 12)
 
 
@@ -174,9 +175,8 @@ def test_training_moves_ranges_and_weights(trained):
 def test_both_engines_draft_the_same_ranges(trained):
     both = [by_op(trained(name), grids(trained(name)).ranges) for name in ("full_int8", "full_int8 of ai_edge")]
     assert set(both[0]) == set(both[1])
-    for op in ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "FULLY_CONNECTED", "SOFTMAX"):
-        if op != "CONV_2D":  # TensorFlow's gives the last one that of the concatenation
-            assert both[0][op].high == pytest.approx(both[1][op].high, rel=0.02)
+    for op in ("DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"):
+        assert both[0][op].high == pytest.approx(both[1][op].high, rel=0.02)
 
 
 def test_what_is_put_together_has_one_range(trained):
@@ -200,7 +200,7 @@ def test_dense_layers_have_one_scale_when_the_recipe_says_so(trained):
     assert scales == {("CONV_2D", 8), ("DEPTHWISE_CONV_2D", 8), ("FULLY_CONNECTED", 1)}
 
 
-def test_float_layers_compute_in_float_when_schemes_are_mixed(trained):
+def test_only_what_integer_layers_read_or_put_out_is_rounded_when_schemes_are_mixed(trained):
     one = trained("mixed")
-    assert set(by_op(one, read_rounding(one.tuned.rounding))) == {"CONV_2D"}
+    assert set(by_op(one, read_rounding(one.tuned.rounding))) == {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD"}
     assert {file.dtype for op, place, _, file in constants(one) if op == "DEPTHWISE_CONV_2D"} == {"float32"}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.tensorflow import keras, tensorflow
 from tflite_pipeline.train.loop import Monitor
 from tflite_pipeline.train.spec import Tune
@@ -31,24 +32,42 @@ class Output:
     scores: str
 
 
-def choose_losses(spec: Tune, outputs: Sequence[Output], labels: Mapping[str, Any]) -> dict[str, str]:
-    """Give the loss of each labelled output; `labels` are arrays by output name, first axis the samples.
+def labels_by_output(outputs: Sequence[Output], labels: Mapping[str, Any], taught: bool) -> dict[str, Any]:
+    """Give the labels (arrays, first axis the samples) by the name of their output; some outputs may have none.
 
-    `auto` goes by the labels and the output. The names of an only output and its labels need not agree.
+    The names of an only output and its labels need not agree. Raises StageError where labels belong to no output, and
+    where there are none and no teacher.
     """
-    alone = len(outputs) == len(labels) == 1
-    named = {outputs[0].name: next(iter(labels.values()))} if alone else labels
+    if not labels and not taught:
+        raise StageError(
+            "training needs labels, and the dataset has none.",
+            "Set dataset.labels, or teacher: float to learn from the float model.",
+        )
+    if len(outputs) == len(labels) == 1:
+        return {outputs[0].name: next(iter(labels.values()))}
+    names = [output.name for output in outputs]
+    if any(name not in names for name in labels):
+        got = ", ".join(labels) if any(labels) else "one array, unnamed"
+        raise StageError(
+            f"the labels must have the names of the model's outputs, {', '.join(names)}. Got {got}.",
+            "Name the arrays in dataset.labels by the model's outputs.",
+        )
+    return dict(labels)
+
+
+def choose_losses(spec: Tune, outputs: Sequence[Output], labels: Mapping[str, Any]) -> dict[str, str]:
+    """Give the loss of each labelled output; `auto` goes by its labels and by how the output is made."""
     return {
-        output.name: _usual(output, named[output.name]) if spec.loss == "auto" else spec.loss
+        output.name: spec.loss if spec.loss != "auto" else _usual(output, labels[output.name])
         for output in outputs
-        if output.name in named
+        if output.name in labels
     }
 
 
 def _usual(output: Output, labels: Any) -> str:
     if output.scores == "sigmoid":
         return "binary_crossentropy"
-    if labels.dtype.kind in "iu" and labels.ndim < len(output.shape):
+    if labels.dtype.kind in "iu" and labels.ndim < len(output.shape) and output.shape[-1] > 1:
         return CLASSES
     return "categorical_crossentropy" if output.scores == "softmax" else "mse"
 
@@ -101,7 +120,7 @@ class Lesson:
         figures = {"loss": tf.add_n(parts) / len(parts)}
         if "accuracy" in self.figures:
             right = [
-                _right(self._losses[o.name], output, wanted[o.name])
+                _right(self._losses[o.name], output, wanted[o.name], 0.0 if self._from_logits(o) else 0.5)
                 for o, output in zip(self._outputs, outputs, strict=True)
                 if self._losses.get(o.name) in _LABELLED
             ]
@@ -109,6 +128,10 @@ class Lesson:
         if agreement:
             figures["agreement"] = tf.add_n(agreement) / len(agreement)
         return figures
+
+    def _from_logits(self, output: Output) -> bool:
+        """Tell whether the output itself is before the sigmoid."""
+        return self._spec.from_logits and not output.scores
 
     def _by_output(self, labels: Any) -> dict[str, Any]:
         if labels is None or not self._losses:
@@ -163,10 +186,11 @@ def _apart(output: Output, teacher: Mapping[int, Any], student: Mapping[int, Any
     return tf.reduce_mean(tf.square(theirs - mine)) / (tf.math.reduce_variance(theirs) + 1e-12)
 
 
-def _right(loss: str, output: Any, labels: Any) -> Any:
+def _right(loss: str, output: Any, labels: Any, border: float) -> Any:
+    """Give the share of right answers; `border` lies between yes and no where these are the answers."""
     tf = tensorflow()
     if loss == "binary_crossentropy":
-        return _share((output > 0.5) == (tf.cast(tf.reshape(labels, tf.shape(output)), tf.float32) > 0.5))
+        return _share((output > border) == (tf.cast(tf.reshape(labels, tf.shape(output)), tf.float32) > 0.5))
     classes = tf.reshape(labels, tf.shape(output)[:-1]) if loss == CLASSES else tf.argmax(labels, -1)
     return _share(tf.argmax(output, -1) == tf.cast(classes, tf.int64))
 

@@ -18,7 +18,7 @@ from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
 from tflite_pipeline.train.tune.faithful import open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Range, read_grids
-from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, outputs_of
+from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of
 from tflite_pipeline.train.tune.network import Course, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
 from tflite_pipeline.train.tune.sparsity import Sparsity, zeros_mask
@@ -76,11 +76,12 @@ def tune(
 
 def _lesson(spec: Tune, graph: FloatGraph, origin: Reference, data: Data, samples: Samples) -> Lesson:
     outputs = outputs_of(graph, [info.name for info in origin.outputs])
-    losses = choose_losses(spec, outputs, data.labels)
+    labels = labels_by_output(outputs, data.labels, spec.teacher is not None)
+    losses = choose_losses(spec, outputs, labels)
     for output in outputs:
-        if output.name in losses:
-            values = next(iter(data.labels.values())) if len(outputs) == 1 else data.labels[output.name]
-            check_labels({output.name: output.shape[1:]}, losses[output.name], {output.name: values}, samples.rows)
+        if output.name in labels:
+            own = {output.name: labels[output.name]}
+            check_labels({output.name: output.shape[1:]}, losses[output.name], own, samples.rows)
     return Lesson(spec, outputs, losses, read_float_graph(origin.path) if spec.teacher else None)
 
 

@@ -121,11 +121,17 @@ def foretell(
         groups.setdefault(main[index], []).append(fate)
     rows = tuple(_row(layer, found) for layer, found in groups.items())
     parts = [name for name in folded if name not in groups]
-    gone = [name for name in reference.layers if name not in groups and name not in parts]
-    # A model inside the model is a scope of names, and no layer.
-    scopes = {scope for name in graph.scopes for scope in (name, name.rpartition("_")[0])}
-    gone = [name for name in dict.fromkeys(gone) if name not in scopes]
-    return Outlook(rows, tuple(parts), tuple(gone), tuple(_obstacles(reference, draft, steps, wanted)))
+    known = {*groups, *parts, *_scopes_of_layers(graph)}
+    gone = tuple(name for name in dict.fromkeys(reference.layers) if name not in known)
+    return Outlook(rows, tuple(parts), gone, tuple(_obstacles(reference, draft, steps, wanted)))
+
+
+def _scopes_of_layers(graph: Graph) -> Iterator[str]:
+    """Yield the scopes that hold other scopes, with and without the number of a call: models inside the model do."""
+    for tensor in graph.tensors:
+        for part in tensor.name.split(";"):
+            for scope in part.split("/")[:-2]:
+                yield from (scope, scope.rpartition("_")[0])
 
 
 def _fates(
@@ -141,7 +147,7 @@ def _fates(
     for op in graph.ops:
         twin = twins.get(op.index)
         fate = _fate(titles[op.index], other, twin) if twin else _Fate(titles[op.index], OPEN)
-        if fate.verdict == FLOAT and _is_integer(_scheme(graph, op, draft, wanted)):
+        if fate.verdict in (FLOAT, WEIGHTS_ONLY) and _is_integer(_scheme(graph, op, draft, wanted)):
             allowed = any(fits(selector, graph, op, reference.layers) for selector in wanted.allow_float)
             fate = replace(fate, reason=ALLOWED) if allowed else _against(fate, FLOAT, STAYS_FLOAT, ALLOW_IT)
         fates[op.index] = fate
