@@ -122,7 +122,6 @@ def rounded_constant(values, steps, fraction=1.0):
     return [None if part is None else np.asarray(part) for part in (rounded, *tape.gradient(total, [x, share]))]
 
 
-
 def judged(spec, outputs, losses, values, labels):
     """The figures of a batch without a teacher; `values` are the activations by number of the tensor."""
     import tensorflow as tf

@@ -91,6 +91,13 @@ def test_a_long_list_of_folded_layers_is_cut(shown):
     assert "norm_11 and 8 more" in text
 
 
+def test_long_name_of_a_tensor_is_shown_by_its_end(shown):
+    long = f"StatefulPartitionedCall/{'functional_1/' * 5}relu/Relu;functional_1/stem/convolution1;60241"
+    text = shown(120, foresight(replace(CONV, layer=long), replace(SINE, layer=long)))
+    assert "…/stem/convolution1  CONV_2D + RELU  integer" in text
+    assert "float       …/stem/convolution1: it would" in text
+
+
 def test_exit_code_is_that_of_a_stage_when_something_fails():
     assert foresight(CONV).exit_code == 0
     assert foresight(CONV, SINE).exit_code == 3

@@ -231,7 +231,10 @@ def test_missing_recipe_is_told(tmp_path: Path) -> None:
     assert "does not exist" in told(tmp_path / "none.yaml")
 
 
-GATED = {"metrics": ["top1"], "gates": {"max_drop": {"top1": 0.02}, "max_training_drop": {"top1": 0.01}, "min_fidelity": 0.9}}
+GATED = {
+    "metrics": ["top1"],
+    "gates": {"max_drop": {"top1": 0.02}, "max_training_drop": {"top1": 0.01}, "min_fidelity": 0.9},
+}
 
 
 def trained_recipe(folder: Path, training: Any, validation: dict[str, Any] | None = None) -> Path:

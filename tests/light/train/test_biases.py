@@ -58,7 +58,5 @@ def test_a_bias_stays_when_its_op_has_no_integers_for_it(
 def test_a_channel_of_zeros_keeps_its_bias(graph: FloatGraph) -> None:
     kernel = graph.constants[HIDDEN].copy()
     kernel[3] = 0
-    found = round_biases(
-        graph, {**graph.constants, HIDDEN: kernel}, {FLAT: NARROW}, {HIDDEN: Steps(8, 127, 0, True)}
-    )
+    found = round_biases(graph, {**graph.constants, HIDDEN: kernel}, {FLAT: NARROW}, {HIDDEN: Steps(8, 127, 0, True)})
     assert found[HIDDEN_BIAS][3] == pytest.approx(graph.constants[HIDDEN_BIAS][3], rel=1e-6)

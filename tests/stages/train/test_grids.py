@@ -142,7 +142,12 @@ def test_file_has_the_biases_that_training_left(trained, name):
         found.add(file.dtype)
         # Those of int64 have steps that are finer than float32.
         assert np.abs(file.values * file.scales - values).max() <= ULP * np.abs(values).max(), op
-    whole = {"int16x8": {"int64"}, "dynamic_int8": {"float32"}, "weight_int4": {"float32"}, "mixed": {"int32", "float32"}}
+    whole = {
+        "int16x8": {"int64"},
+        "dynamic_int8": {"float32"},
+        "weight_int4": {"float32"},
+        "mixed": {"int32", "float32"},
+    }
     assert found == whole.get(name, {"int32"})
 
 

@@ -112,7 +112,9 @@ def test_cross_entropy_is_of_the_values_before_softmax(workers, tuning):
         labels,
     )
     exact = logits.astype(np.float64)
-    wanted = np.mean(np.log(np.exp(exact - exact.max(-1, keepdims=True)).sum(-1)) + exact.max(-1) - exact[range(6), labels])
+    wanted = np.mean(
+        np.log(np.exp(exact - exact.max(-1, keepdims=True)).sum(-1)) + exact.max(-1) - exact[range(6), labels]
+    )
     assert found["loss"] == pytest.approx(wanted, rel=1e-5)
     assert found["accuracy"] == pytest.approx((rounded.argmax(-1) == labels).mean())
 

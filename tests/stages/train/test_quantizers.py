@@ -119,7 +119,9 @@ STEPS = {
 
 def kernel() -> np.ndarray:
     noise = np.random.default_rng(0)
-    return (noise.normal(size=(6, 3, 3, 4)) * np.array([1, 3, 0.01, 1e-6, 20, 1]).reshape(-1, 1, 1, 1)).astype(np.float32)
+    return (noise.normal(size=(6, 3, 3, 4)) * np.array([1, 3, 0.01, 1e-6, 20, 1]).reshape(-1, 1, 1, 1)).astype(
+        np.float32
+    )
 
 
 def own_scale(values: np.ndarray, steps: Steps) -> np.ndarray:

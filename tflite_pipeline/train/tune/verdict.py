@@ -10,7 +10,7 @@ from pathlib import Path
 from tflite_pipeline.artifacts import QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.graph import Graph, Op, Weight, read_graphs
-from tflite_pipeline.runtime.layers import LONGEST_NAME, fits, layers_at, layers_of
+from tflite_pipeline.runtime.layers import fits, layers_at, layers_of
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Many, Section, Selector
 from tflite_pipeline.train.spec import Qat, Step, Tune
@@ -223,8 +223,7 @@ def _places(graph: Graph, layers: Sequence[str]) -> tuple[dict[int, str], list[s
     for op in graph.ops:
         found = layers_at(graph, op, layers)
         tensor = graph.tensors[op.outputs[0]].name if op.outputs else op.name
-        short = tensor if len(tensor) <= LONGEST_NAME else f"{tensor[:LONGEST_NAME]}…"
-        main[op.index] = _main(op, tensor, found) if found else short
+        main[op.index] = _main(op, tensor, found) if found else tensor
         folded += found
     return main, list(dict.fromkeys(folded))
 
