@@ -165,7 +165,7 @@ def test_another_form_of_training_replaces_that_of_the_base(tmp_path: Path) -> N
     write(tmp_path / "base.yaml", FULL)
     child = {"extends": "base.yaml", "training": [{"method": "prune"}, {"method": "qat"}]}
     steps = steps_of(load_recipe(write(tmp_path / "a.yaml", child)).recipe.training)
-    assert [(step.method, step.learning_rate) for step in steps] == [("prune", 1e-4), ("qat", 1e-4)]
+    assert [(step.method, step.learning_rate) for step in steps] == [("prune", 2e-3), ("qat", 5e-4)]
     child = {"extends": "a.yaml", "training": {"method": "qat"}}
     (step,) = steps_of(load_recipe(write(tmp_path / "b.yaml", child)).recipe.training)
     assert step.method == "qat"
