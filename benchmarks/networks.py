@@ -46,7 +46,7 @@ def settle(model: Any, rows: np.ndarray) -> None:
             kernel.assign(_smooth(kernel.shape, noise) * np.sqrt(2 / np.prod(kernel.shape[:axes])))
         if type(layer).__name__ == "LayerScale":  # starts at 1e-6, which leaves its block out
             layer.gamma.assign(noise.uniform(0.2, 0.4, layer.gamma.shape))
-    _adapt([layer for layer in layers if type(layer).__name__ == "BatchNormalization"], model, rows, noise)
+    _adapt(layers, model, rows, noise)
 
 
 def _smooth(shape: tuple[int, ...], noise: np.random.Generator) -> np.ndarray:
@@ -56,7 +56,7 @@ def _smooth(shape: tuple[int, ...], noise: np.random.Generator) -> np.ndarray:
     int8 noise get other answers.
     """
     area = tuple(1 for _ in shape[:-2])
-    values = noise.normal(0, 1, (*area, *shape[-2:])) + 0.5 * noise.normal(0, 1, shape)
+    values = noise.normal(0, 1, (*area, *shape[-2:])) + 0.25 * noise.normal(0, 1, shape)
     return values / np.sqrt(np.square(values).mean())
 
 
@@ -68,29 +68,42 @@ def _kernels(layer: Any) -> Iterator[tuple[Any, int]]:
             yield kernel, len(kernel.shape) - (2 if apart else 1)
 
 
-def _adapt(norms: list[Any], model: Any, rows: np.ndarray, noise: np.random.Generator) -> None:
+def _adapt(layers: list[Any], model: Any, rows: np.ndarray, noise: np.random.Generator) -> None:
     """Vary what BatchNormalization layers scale by and add, and give them the statistics of the rows."""
+    norms = [layer for layer in layers if type(layer).__name__ == "BatchNormalization"]
+    added = {id(layer) for layer in _added(layers)}
     for layer in norms:
         layer.momentum = 0.5
-        for variable, low, high in ((layer.gamma, 0.7, 1.3), (layer.beta, -0.3, 0.3)):
-            if variable is not None:
-                variable.assign(noise.uniform(low, high, variable.shape))
+        if layer.gamma is not None:  # residual blocks of trained networks change their input a little
+            layer.gamma.assign(noise.uniform(0.7, 1.3, layer.gamma.shape) * (0.5 if id(layer) in added else 1.0))
+        if layer.beta is not None:
+            layer.beta.assign(noise.uniform(-0.3, 0.3, layer.beta.shape))
     for first in range(0, len(rows) if norms else 0, BATCH):
         model(rows[first : first + BATCH], training=True)
     for layer in norms:
         layer.momentum = 0.99
 
 
-def _teach(model: Any, rows: np.ndarray, labels: np.ndarray, spread: float = 4.0) -> None:
-    """Let the last layer choose the class whose mean features are nearest; `spread` is the deviation of the logits."""
+def _added(layers: list[Any]) -> Iterator[Any]:
+    """Give the layers whose outputs an Add takes, dropout left out."""
+    for layer in layers:
+        for tensor in layer.input if type(layer).__name__ == "Add" else ():
+            maker = tensor._keras_history[0]
+            yield maker.input._keras_history[0] if "Drop" in type(maker).__name__ else maker
+
+
+def _teach(model: Any, rows: np.ndarray, labels: np.ndarray, lead: float = 4.0) -> None:
+    """Let the last layer choose the class whose mean features are nearest, most often by `lead` before the next."""
     last = next(layer for layer in reversed(model.layers) if hasattr(layer, "kernel"))
-    body = type(model)(model.inputs, last.input)
+    body = type(model)(model.input, last.input)
     parts = [np.asarray(body(rows[first : first + BATCH])) for first in range(0, len(rows), BATCH)]
     features = np.concatenate(parts).reshape(len(rows), -1)
     middle = features.mean(axis=0)
     means = np.stack([features[labels == label].mean(axis=0) - middle for label in range(labels.max() + 1)])
     bias = -means @ middle - np.square(means).sum(axis=1) / 2
-    factor = spread / (features @ means.T + bias).std()
+    logits = features @ means.T + bias
+    own = np.eye(len(means), dtype=bool)[labels]
+    factor = lead / max(np.median(logits[own] - np.where(own, -np.inf, logits).max(axis=1)), 1e-6)
     last.kernel.assign((means.T * factor).reshape(last.kernel.shape))
     last.bias.assign(bias * factor)
 
@@ -124,5 +137,5 @@ def scenes(count: int, size: int, classes: int, seed: int) -> tuple[np.ndarray, 
     labels, cell = np.arange(count) % classes, -(-size // 8)
     patterns = np.random.default_rng(0).uniform(-1, 1, (classes, 8, 8, 3))
     coarse = patterns[labels].repeat(cell, axis=1).repeat(cell, axis=2)[:, :size, :size]
-    rows = coarse * noise.uniform(0.8, 1, (count, 1, 1, 1)) + noise.normal(0, 0.05, (count, size, size, 3))
+    rows = coarse * noise.uniform(0.95, 1, (count, 1, 1, 1)) + noise.normal(0, 0.05, (count, size, size, 3))
     return np.clip(rows, -1, 1).astype(np.float32), labels

@@ -65,10 +65,10 @@ dataset:
   calibration: {split: train, samples: %(train)d}
   training: {split: train}
   evaluation: {split: test}
-training: {method: qat, epochs: 1, steps: 2, batch: 8, validation: null, learning_rate: 5.0e-5}
+training: {method: qat, epochs: 1, steps: 2, batch: 8, validation: null, learning_rate: 5.0e-5, from_logits: %(logits)s}
 quantization: {scheme: full_int8, io: int8}
 validation: {metrics: [top1]}
-""" % {"train": TRAIN, "all": TRAIN + TEST}
+"""
 
 
 def library_of(keras: int) -> Any:
@@ -82,7 +82,7 @@ def library_of(keras: int) -> Any:
 
 
 def make(keras: int, name: str, size: int, folder: Path) -> dict[str, Any]:
-    """Write the model, images with their classes, and its answers to them."""
+    """Write the model, images with their classes and its answers to them, and the recipe."""
     library = library_of(keras)
     if not hasattr(library.applications, name):
         return {"absent": True}
@@ -92,6 +92,8 @@ def make(keras: int, name: str, size: int, folder: Path) -> dict[str, Any]:
     rows = inputs(model, rows)
     answers = model.predict(rows, batch_size=8, verbose=0)
     np.savez(folder / "images.npz", x=rows, y=labels, answers=answers)
+    logits = bool(np.abs(answers.sum(axis=1) - 1).max() > 1e-3)  # a few families end without softmax
+    (folder / "recipe.yaml").write_text(RECIPE % {"train": TRAIN, "all": TRAIN + TEST, "logits": str(logits).lower()})
     return {"right": float((answers.argmax(axis=1) == labels).mean())}
 
 
@@ -115,7 +117,7 @@ def tfmot(keras: int, folder: Path) -> dict[str, Any]:
         quantize_model(model)
     except Exception as error:
         layer = re.search(r"Layer \S*?:?<class '[\w.]*?(\w+)'> is not supported", str(error))
-        return {"tfmot": f"no: {layer[1]} not supported" if layer else f"no: {' '.join(str(error).split())[:70]}"}
+        return {"tfmot": f"no: {layer[1]} not supported" if layer else f"no: {' '.join(str(error).split())[:80]}"}
     return {"tfmot": "yes"}
 
 
@@ -146,10 +148,10 @@ def row_of(keras: int, name: str, size: int, folder: Path) -> dict[str, Any] | N
     made = child("make", keras, name, "--size", str(size), "--folder", str(folder))
     if "absent" in made:
         return None
+    row["right"] = made.get("right")
     begin = time.perf_counter()
     report = made
     if "failed" not in made:
-        (folder / "recipe.yaml").write_text(RECIPE)
         words = ["run", str(folder / "recipe.yaml"), "--out", str(folder / "build"), "--json"]
         report = finished([sys.executable, "-m", "tflite_pipeline", *words], dict(os.environ), "run: ")
     row["seconds"] = time.perf_counter() - begin

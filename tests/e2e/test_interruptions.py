@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,8 +32,23 @@ validation: {metrics: [top1]}
 """
 
 
-def _command(tmp_path: Path) -> list[str]:
-    (tmp_path / "small.yaml").write_text(RECIPE)
+QAT_RECIPE = """
+recipe: 1
+name: small
+model: {source: factory, function: "tuning:plain_conv"}
+dataset:
+  source: digits
+  calibration: {split: train, samples: 50}
+  evaluation: {split: test, samples: 100}
+  preprocessing: [{scale: {factor: 0.125, offset: -1.0}}]
+training: {method: qat, epochs: 6, batch: 4}
+quantization: {scheme: full_int8, io: int8}
+validation: {metrics: [top1]}
+"""
+
+
+def _command(tmp_path: Path, recipe: str = RECIPE) -> list[str]:
+    (tmp_path / "small.yaml").write_text(recipe)
     return [sys.executable, "-m", "tflite_pipeline", "run", str(tmp_path / "small.yaml"), "--out", str(tmp_path / "b")]
 
 
@@ -79,3 +96,33 @@ def test_interrupt_ends_at_once_and_says_how_to_go_on(tmp_path):
     assert run.returncode == 130
     assert "run the same command again to go on" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.tf
+def test_a_training_that_was_killed_goes_on_at_its_epoch_and_ends_as_if_it_had_not_been(tmp_path):
+    shutil.copy(ROOT / "tests" / "factories" / "tuning.py", tmp_path)
+    command = [*_command(tmp_path, QAT_RECIPE), "--allow-code"]
+    whole = [*command[:-3], "--out", str(tmp_path / "whole"), "--allow-code"]
+    assert subprocess.run(whole, capture_output=True, check=False).returncode == 0
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as run:
+        while not (found := list(tmp_path.glob("b/.cache/tune/*/epoch-00003.npz"))):
+            assert run.poll() is None
+            time.sleep(0.001)
+        os.killpg(run.pid, signal.SIGKILL)
+    (checkpoint,) = found
+    assert not list(tmp_path.glob("b/.cache/tune/*/epoch-00004.npz"))
+    with np.load(checkpoint) as stored:
+        arrays = dict(stored)
+    history = json.loads(str(arrays["history"]))
+    # A mark by which the epochs before the kill are known.
+    history[1]["loss"] += 100
+    np.savez(checkpoint, **arrays | {"history": np.array(json.dumps(history))})
+    last = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stderr
+    expected, report = (json.loads((tmp_path / out / "small" / "report.json").read_text()) for out in ("whole", "b"))
+    rows, wanted = (one["training"]["steps"][0]["history"] for one in (report, expected))
+    assert rows[1].pop("loss") == wanted[1].pop("loss") + 100
+    assert rows == wanted
+    assert len(rows) == 7
+    assert report["model"]["sha256"] == expected["model"]["sha256"]
+    assert not list(tmp_path.glob("b/.cache/**/epoch-*.npz"))

@@ -131,3 +131,44 @@ def judged(spec, outputs, losses, values, labels):
     seen = {number: tf.constant(array) for number, array in values.items()}
     figures = Lesson(spec, outputs, losses, None).judge([], [seen[one.number] for one in outputs], seen, labels)
     return {name: float(value) for name, value in figures.items()}
+
+
+def untrained(reference, draft, inputs):
+    """The network before training: its outputs, how many gradients are missing, and its variables by name."""
+    import tensorflow as tf
+
+    from tflite_pipeline.train.tune.graph import read_float_graph
+    from tflite_pipeline.train.tune.grids import read_grids
+    from tflite_pipeline.train.tune.lesson import Lesson
+    from tflite_pipeline.train.tune.network import Course, Rounding, build_network
+    from tflite_pipeline.train.tune.weights import Bonds, Weights
+
+    graph = read_float_graph(reference.path)
+    grids = read_grids(reference.path, draft, False) if draft else None
+    weights = Weights(graph, {}, grids.constants if grids else {}, Bonds())
+    names = tuple(info.name for info in reference.inputs)
+    rounding = Rounding(grids) if grids else None
+    network = build_network(Course(graph, names, weights, rounding, Lesson(None, (), {}, None)))
+    with tf.GradientTape() as tape:
+        outputs = network(inputs)
+        total = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs])
+    gradients = tape.gradient(total, network.trainable_variables)
+    return {
+        "outputs": [np.asarray(output) for output in outputs],
+        "missing": sum(gradient is None for gradient in gradients),
+        "variables": {one.name.split(":")[0]: np.asarray(one) for one in network.trainable_variables},
+        "final": weights.final(),
+        "ranges": rounding.trained() if rounding else {},
+    }
+
+
+def bound(reference, bonds):
+    """What a file holds of kernels under masks and in clusters, before any training."""
+    import tf_keras
+
+    from tflite_pipeline.train.tune.graph import read_float_graph
+    from tflite_pipeline.train.tune.weights import Weights
+
+    weights, network = Weights(read_float_graph(reference.path), {}, {}, bonds), tf_keras.Model()
+    weights.add_to(network)
+    return weights.final(), [variable.name.split(":")[0] for variable in network.trainable_variables]

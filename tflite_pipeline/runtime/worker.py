@@ -14,6 +14,7 @@ import pickle
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -50,6 +51,8 @@ class Workers:
         """Send the children's output to `log`, and put `code_folders` on their `sys.path`."""
         self._log = log
         self._code_folders = [str(folder) for folder in code_folders]
+        # Children are killed, and cannot tidy up what TensorFlow writes beside its work.
+        self._scratch = tempfile.TemporaryDirectory(prefix="tflite-pipeline-", ignore_cleanup_errors=True)
         self._children: dict[Kind, tuple[multiprocessing.process.BaseProcess, Connection]] = {}
         self._starting = threading.Lock()
         self._working: dict[Kind, threading.Lock] = {kind: threading.Lock() for kind in get_args(Kind)}
@@ -65,7 +68,7 @@ class Workers:
         ours, theirs = context.Pipe()
         child = context.Process(
             target=_serve,
-            args=(theirs, kind, self._log, self._code_folders),
+            args=(theirs, kind, self._log, self._code_folders, self._scratch.name),
             name=f"tflite-pipeline-{kind}",
             daemon=True,
         )
@@ -111,6 +114,7 @@ class Workers:
             child.join()
             connection.close()
         self._children.clear()
+        self._scratch.cleanup()
 
     def __enter__(self) -> Workers:
         """Give the workers; leaving the block ends them."""
@@ -142,9 +146,9 @@ def _tail(log: Path, start: int) -> str:
     return "\n".join(lines[-LOG_LINES:])
 
 
-def _serve(connection: Connection, kind: Kind, log: Path, code_folders: list[str]) -> None:
+def _serve(connection: Connection, kind: Kind, log: Path, code_folders: list[str], scratch: str) -> None:
     """Answer jobs until the parent closes the pipe or dies."""
-    _settle(kind, log, code_folders)
+    _settle(kind, log, code_folders, scratch)
     progress.send_to(_throttled(connection))
     while True:
         try:
@@ -154,7 +158,7 @@ def _serve(connection: Connection, kind: Kind, log: Path, code_folders: list[str
         connection.send(_answer(function, args, log))
 
 
-def _settle(kind: Kind, log: Path, code_folders: list[str]) -> None:
+def _settle(kind: Kind, log: Path, code_folders: list[str], scratch: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(output, 1)
@@ -162,6 +166,7 @@ def _settle(kind: Kind, log: Path, code_folders: list[str]) -> None:
     faulthandler.enable()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.path[:0] = code_folders
+    tempfile.tempdir = scratch
     if kind != "plain":
         os.environ["TF_USE_LEGACY_KERAS"] = "1" if kind == "keras2" else "0"
         os.environ["KERAS_BACKEND"] = "tensorflow"

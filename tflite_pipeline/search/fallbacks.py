@@ -127,7 +127,8 @@ def _says_more(rule: Mapping[str, Any]) -> bool:
 def _training(content: Mapping[str, Any], scheme: str) -> Iterator[Fallback]:
     """Leave out the step qat, and the gates on it, where the scheme rounds nothing that can be trained.
 
-    Where it does, the stated bits of the weights give way to the scheme's. Under `mixed` the rules decide.
+    Where it does, the stated bits of the weights give way to the scheme's, and the gate that counts in steps of the
+    output to an output of float. Under `mixed` the rules decide.
     """
     training, row = content.get("training"), SCHEMES[scheme]
     steps = training if isinstance(training, list) else [training]
@@ -136,10 +137,13 @@ def _training(content: Mapping[str, Any], scheme: str) -> Iterator[Fallback]:
         return
     if not can_round(row):
         yield _last_step(training, None, "no qat where the scheme has no rounding that can be trained")
-        yield from _without_gates(content)
-    elif last.get("weight_bits") not in (None, int(row.weights.removeprefix("int"))):
+        yield from _without_gates(content, tuple(GATES_OF_QAT))
+        return
+    if last.get("weight_bits") not in (None, int(row.weights.removeprefix("int"))):
         rest = {name: value for name, value in last.items() if name != "weight_bits"}
         yield _last_step(training, rest, "weight_bits are those of the scheme")
+    if not row.calibrated:
+        yield from _without_gates(content, ("min_fidelity",))
 
 
 def _last_step(training: Any, step: Mapping[str, Any] | None, note: str) -> Fallback:
@@ -150,9 +154,10 @@ def _last_step(training: Any, step: Mapping[str, Any] | None, note: str) -> Fall
     return Fallback("training", f"training={json.dumps(rest or None)}", note=note)
 
 
-def _without_gates(content: Mapping[str, Any]) -> Iterator[Fallback]:
+def _without_gates(content: Mapping[str, Any], names: Collection[str]) -> Iterator[Fallback]:
     validation = content.get("validation")
     gates = validation.get("gates") if isinstance(validation, Mapping) else None
-    for name, text in GATES_OF_QAT.items():
+    for name in names:
         if isinstance(gates, Mapping) and gates.get(name) is not None:
-            yield Fallback(f"{_GATES}.{name}", f"{_GATES}.{name}={text}")
+            key = f"{_GATES}.{name}"
+            yield Fallback(key, f"{key}={GATES_OF_QAT[name]}", note=f"no {name} where nothing is there to be compared")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -85,6 +86,13 @@ def test_progress_reaches_the_sink_with_the_last_step(tmp_path: Path) -> None:
     with Workers(tmp_path / "log.txt") as workers:
         workers.run("plain", progress.advance, 3, 3, "counting", sink=lambda *step: seen.append(step))
     assert seen == [(3, 3, "counting")]
+
+
+def test_temporary_files_of_killed_children_are_removed(tmp_path: Path) -> None:
+    with Workers(tmp_path / "log.txt") as workers:
+        left = Path(workers.run("plain", tempfile.mkdtemp))
+        assert left.is_dir()
+    assert not left.parent.exists()
 
 
 def test_children_end_with_their_parent(tmp_path: Path) -> None:

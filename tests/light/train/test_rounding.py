@@ -13,10 +13,11 @@ def test_ranges_come_back_as_they_were(tmp_path: Path) -> None:
     ranges = {
         3: Range(8, -0.1, 0.7000000001, False, 3, True),
         12: Range(16, -5e-9, 5e-9, True, 3, False),
+        13: Range(16, -1.0, 1.0, True, 13, True, (4, 7)),
     }
     write_rounding(tmp_path / "rounding.json", ranges)
     assert read_rounding(tmp_path / "rounding.json") == ranges
-    assert set(json.loads((tmp_path / "rounding.json").read_text())) == {"3", "12"}
+    assert set(json.loads((tmp_path / "rounding.json").read_text())) == {"3", "12", "13"}
 
 
 def test_no_ranges_come_back_as_none(tmp_path: Path) -> None:

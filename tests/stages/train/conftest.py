@@ -49,7 +49,7 @@ def make_samples(tmp_path):
 
 @dataclass(frozen=True)
 class Course:
-    """The stages around a training on the graph, as a run of a recipe goes through them; each call has its own folder."""
+    """The stages around a training on the graph, as a run goes through them; each call has a folder of its own."""
 
     workers: Workers
     folder: Path

@@ -108,6 +108,17 @@ def test_halves_go_away_from_the_integer_zero_when_that_is_no_real_zero(workers,
     assert away.tolist() == [0, 100, 127, 129, 201]
 
 
+def test_kernels_that_round_twice_may_end_one_step_above(workers, tuning):
+    """7.46875 is 7.5 in sixteenths, and then 8; with more bits in between it stays below the half."""
+    x = np.array([7.46875, 7.4, 7.5, -7.5, -7.53125, -0.5])
+    for shifts, wanted in (((4,), [8, 7, 8, -7, -7, 0]), ((9,), [7, 7, 8, -7, -8, 0])):
+        one = Range(8, -128.0, 127.0, False, 0, True, shifts)
+        assert workers.run("keras2", tuning.rounded_exactly, x, one, False).tolist() == wanted
+    one = Range(8, -128.0, 127.0, False, 0, True, (4, 9))
+    channels = workers.run("keras2", tuning.rounded_exactly, np.full((3, 2), 7.46875), one, False)
+    assert channels.tolist() == [[8, 7]] * 3
+
+
 STEPS = {
     "a scale a channel": Steps(8, 127, 0, True),
     "depthwise": Steps(8, 127, 3, True),
@@ -181,3 +192,15 @@ def test_a_channel_of_zeros_stays_zero(workers, tuning):
         assert np.isfinite(for_x).all()
     for steps in STEPS.values():
         assert (workers.run("keras2", tuning.rounded_constant, np.zeros_like(x), steps)[0] == 0).all()
+
+
+def test_exact_rounding_of_kernels_that_round_twice_is_that_of_their_integer_instructions(workers, tuning):
+    factors, shifts = np.sqrt([0.9, 0.1, 0.02, 0.0005]), (0, 1, 2, 5)
+    sums = np.random.default_rng(0).integers(-900, 900, (5000, 4))
+    most = Range(8, -128.0, 127.0, False, 0, True, shifts)
+    found = workers.run("keras2", tuning.rounded_exactly, sums * factors, most, False)
+    bits = np.array(shifts)
+    multipliers = np.rint(factors * 2.0**bits * 2**31).astype(np.int64)
+    doubled = (sums * multipliers + (1 << 30)) >> 31  # SQRDMULH
+    wanted = np.where(bits > 0, (doubled + (1 << np.maximum(bits - 1, 0))) >> bits, doubled)  # SRSHL
+    np.testing.assert_array_equal(found, np.clip(wanted, -128, 127))

@@ -278,7 +278,7 @@ def test_labels_that_do_not_fit_are_refused(course, labels, section, told):
 
 
 def test_labels_of_no_output_are_refused_when_there_are_several(course, pairs):
-    with pytest.raises(StageError, match="names of the model's outputs, scores, box. Got boxes"):
+    with pytest.raises(StageError, match=r"names of the model's outputs, scores, box\. Got boxes"):
         course.tune(prune(), (course.reference("two_by_two"),), None, pairs("boxes", boxes=np.zeros((256, 2))))
 
 

@@ -35,7 +35,7 @@ def round_biases(
         read, kernel, bias = (_input(node.inputs, place) for place in PLACES.get(node.name, (-1, -1, -1)))
         if bias not in constants or read not in ranges or kernel not in steps or not steps[kernel].symmetric:
             continue
-        step = scale_of(ranges[read]) * _kernel_scales(constants[kernel], steps[kernel])
+        step = scale_of(ranges[read]) * kernel_scales(constants[kernel], steps[kernel])
         found.setdefault(bias, []).append(np.rint(constants[bias].astype(np.float64) / step) * step)
     return {bias: rows[0].astype(np.float32) for bias, rows in found.items() if all(_equal(rows[0], r) for r in rows)}
 
@@ -44,7 +44,7 @@ def _input(inputs: tuple[int, ...], place: int) -> int:
     return inputs[place] if 0 <= place < len(inputs) else -1
 
 
-def _kernel_scales(values: Array, steps: Steps) -> Array:
+def kernel_scales(values: Array, steps: Steps) -> Array:
     """Give the steps of a kernel on its grid as the file stores them, one for each channel or for all."""
     axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
     peak = np.maximum(np.abs(values.astype(np.float64)).max(axes), np.finfo(np.float32).tiny)

@@ -68,7 +68,8 @@ class Range:
     """What an activation is rounded to: integers of so many bits between two real values.
 
     `symmetric` ranges have zero point 0 and one end, `high`; `group` is the number of the tensor whose range it shares.
-    Ranges that kernels prescribe are not `free` to be trained.
+    Ranges that kernels prescribe are not `free` to be trained. `shifts` are the bits that a kernel which rounds twice
+    keeps behind the point in between, one for each channel (the last axis) or for all; empty where it rounds once.
     """
 
     bits: int
@@ -77,6 +78,7 @@ class Range:
     symmetric: bool
     group: int
     free: bool
+    shifts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def _pairs(graph: Graph, other: Graph) -> Iterator[tuple[Op, Op]]:
     mine = [op for op in graph.ops if op.name not in _BORDER]
     if [_looks(graph, op) for op in mine] != [_looks(other, op) for op in twins]:
         raise StageError(
-            f"the quantized file must have the ops of its reference to be trained, {len(mine)} in their order and of the "
-            f"shapes that they put out. Got {len(twins)}, which differ.",
+            f"the quantized file must have the ops of its reference to be trained, {len(mine)} in their order and of "
+            f"the shapes that they put out. Got {len(twins)}, which differ.",
             "Try another quantization.engine, or another scheme.",
         )
     return zip(mine, twins, strict=True)

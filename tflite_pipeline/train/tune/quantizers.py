@@ -29,12 +29,19 @@ def round_activation(value: Any, low: Any, high: Any, kind: Range) -> Any:
 def round_exactly(value: Any, one: Range, away: bool) -> Any:
     """Clip and round a float64 activation as the file's kernels do, to float64; no gradient passes.
 
-    A half is rounded to the even integer; `away` rounds it away from the integer 0, as kernels that average do.
+    A half is rounded to the even integer; `away` rounds it away from the integer 0, as kernels that average do. Kernels
+    that round twice (`shifts`) round a half up both times, like the instructions SQRDMULH and SRSHL of Arm.
     """
     tf, step, most = tensorflow(), scale_of(one), 2 ** (one.bits - 1) - 1
     zero = 0.0 if one.symmetric else float(round(-most - 1 - one.low / step))
-    integer = value / step + zero
-    rounded = tf.sign(integer) * tf.floor(tf.abs(integer) + 0.5) if away else tf.round(integer)
+    if one.shifts:
+        fine = tf.constant([2.0**bits for bits in one.shifts], tf.float64)
+        rounded = tf.floor(tf.floor(value / step * fine + 0.5) / fine + 0.5) + zero
+    elif away:
+        integer = value / step + zero
+        rounded = tf.sign(integer) * tf.floor(tf.abs(integer) + 0.5)
+    else:
+        rounded = tf.round(value / step + zero)
     return (tf.clip_by_value(rounded, -most - (one.bits == 8), most) - zero) * step
 
 

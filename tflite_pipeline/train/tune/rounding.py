@@ -17,4 +17,5 @@ def write_rounding(path: Path, ranges: Mapping[int, Range]) -> None:
 
 def read_rounding(path: Path) -> dict[int, Range]:
     """Read back what `write_rounding` wrote."""
-    return {int(number): Range(**row) for number, row in json.loads(path.read_text()).items()}
+    rows = json.loads(path.read_text())
+    return {int(number): Range(**row | {"shifts": tuple(row["shifts"])}) for number, row in rows.items()}

@@ -18,6 +18,7 @@ from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
 from tflite_pipeline.train.tune.faithful import open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Range, read_grids
+from tflite_pipeline.train.tune.kernels import with_shifts
 from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of
 from tflite_pipeline.train.tune.network import Course, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
@@ -67,6 +68,7 @@ def tune(
     trained = rounding.trained() if rounding else {}
     constants = weights.final()
     constants |= round_biases(graph, constants, trained, grids.constants if grids else {})
+    trained = with_shifts(graph, constants, trained, grids.constants if grids else {})
     tuned = write_back(reference, constants, out)
     ranges, file = _rounding(trained, tuned, draft, out)
     forget(out)
