@@ -17,7 +17,7 @@ def save_mobilenet_v2(path: Path, size: int = 224) -> None:
 
     keras.utils.set_random_seed(0)
     model = keras.applications.MobileNetV2(weights=None, input_shape=(size, size, 3))
-    settle(model, images(4 * BATCH, size, seed=1))
+    settle(model, images(BATCH, size, seed=1))
     kernel, bias = model.layers[-1].get_weights()
     model.layers[-1].set_weights([kernel * 4, bias])  # a trained classifier is sure of its answers
     model.save(path)
@@ -73,13 +73,13 @@ def _adapt(layers: list[Any], model: Any, rows: np.ndarray, noise: np.random.Gen
     norms = [layer for layer in layers if type(layer).__name__ == "BatchNormalization"]
     added = {id(layer) for layer in _added(layers)}
     for layer in norms:
-        layer.momentum = 0.5
+        layer.momentum = 0.0
         if layer.gamma is not None:  # residual blocks of trained networks change their input a little
             layer.gamma.assign(noise.uniform(0.7, 1.3, layer.gamma.shape) * (0.5 if id(layer) in added else 1.0))
         if layer.beta is not None:
             layer.beta.assign(noise.uniform(-0.3, 0.3, layer.beta.shape))
-    for first in range(0, len(rows) if norms else 0, BATCH):
-        model(rows[first : first + BATCH], training=True)
+    if norms:
+        model(rows, training=True)  # all at once: statistics of parts let single rows grow from block to block
     for layer in norms:
         layer.momentum = 0.99
 
@@ -103,7 +103,8 @@ def _teach(model: Any, rows: np.ndarray, labels: np.ndarray, lead: float = 4.0) 
     bias = -means @ middle - np.square(means).sum(axis=1) / 2
     logits = features @ means.T + bias
     own = np.eye(len(means), dtype=bool)[labels]
-    factor = lead / max(np.median(logits[own] - np.where(own, -np.inf, logits).max(axis=1)), 1e-6)
+    leads = logits[own] - np.where(own, -np.inf, logits).max(axis=1)
+    factor = lead / np.median(np.abs(leads))
     last.kernel.assign((means.T * factor).reshape(last.kernel.shape))
     last.bias.assign(bias * factor)
 

@@ -61,7 +61,7 @@ for rate in (1e-3, 1e-4):
     open(f"{folder}/tfmot_{rate}.tflite", "wb").write(converter.convert())
 """ % (TRAINED, TRAINED, CALIBRATION, TRAINED)
 
-PRUNE = {"method": "prune", "epochs": 8, "learning_rate": 0.002}
+PRUNE = {"method": "prune", "ramp": "constant", "epochs": 12, "learning_rate": 0.002}
 CLUSTER, QAT = {"method": "cluster"}, {"method": "qat"}
 INT4 = {"method": "qat", "weight_bits": 4, "epochs": 5}
 COMPRESSED = {

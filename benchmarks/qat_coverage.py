@@ -55,7 +55,7 @@ COLUMNS = ("family", "Keras", "transfer", "QAT", "int8 file", "float ops", "isla
 RECIPE = """
 recipe: 1
 name: net
-model: {source: keras_file, path: model.keras}
+model: {%(source)s}
 dataset:
   source: npz
   path: images.npz
@@ -87,14 +87,27 @@ def make(keras: int, name: str, size: int, folder: Path) -> dict[str, Any]:
     if not hasattr(library.applications, name):
         return {"absent": True}
     model = classifier(library, name, size, CLASSES)
-    model.save(folder / "model.keras")
+    source = save(library, model, folder)
     rows, labels = scenes(TRAIN + TEST, size, CLASSES, seed=2)
     rows = inputs(model, rows)
     answers = model.predict(rows, batch_size=8, verbose=0)
     np.savez(folder / "images.npz", x=rows, y=labels, answers=answers)
     logits = bool(np.abs(answers.sum(axis=1) - 1).max() > 1e-3)  # a few families end without softmax
-    (folder / "recipe.yaml").write_text(RECIPE % {"train": TRAIN, "all": TRAIN + TEST, "logits": str(logits).lower()})
+    blanks = {"source": source, "train": TRAIN, "all": TRAIN + TEST, "logits": str(logits).lower()}
+    (folder / "recipe.yaml").write_text(RECIPE % blanks)
     return {"right": float((answers.argmax(axis=1) == labels).mean())}
+
+
+def save(library: Any, model: Any, folder: Path) -> str:
+    """Save a model as Keras does, or as a SavedModel where Keras cannot open again what it saves."""
+    model.save(folder / "model.keras")
+    try:
+        library.models.load_model(folder / "model.keras", compile=False)
+    except Exception:
+        (folder / "model.keras").unlink()
+        model.save(folder / "model")
+        return "source: saved_model, path: model"
+    return "source: keras_file, path: model.keras"
 
 
 def transfer(keras: int, folder: Path) -> dict[str, Any]:
@@ -110,14 +123,18 @@ def transfer(keras: int, folder: Path) -> dict[str, Any]:
 
 def tfmot(keras: int, folder: Path) -> dict[str, Any]:
     """Ask TFMOT to quantize the saved model, as its document says."""
-    model = library_of(keras).models.load_model(folder / "model.keras", compile=False)
+    saved = next(folder.glob("model*"))
+    model = library_of(keras).models.load_model(saved, compile=False)
     from tensorflow_model_optimization.python.core.quantization.keras.quantize import quantize_model
 
     try:
         quantize_model(model)
     except Exception as error:
-        layer = re.search(r"Layer \S*?:?<class '[\w.]*?(\w+)'> is not supported", str(error))
-        return {"tfmot": f"no: {layer[1]} not supported" if layer else f"no: {' '.join(str(error).split())[:80]}"}
+        text = " ".join(
+            re.sub(r"Exception encountered when calling layer.*?\)\.\s", "", str(error), flags=re.S).split()
+        )
+        layer = re.search(r"Layer \S*?:?<class '[\w.]*?(\w+)'> is not supported", text)
+        return {"tfmot": f"no: {layer[1]} not supported" if layer else f"no: {text[:80]}"}
     return {"tfmot": "yes"}
 
 

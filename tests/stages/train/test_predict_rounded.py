@@ -55,11 +55,9 @@ def compared(course, samples):
         tuned = course.tune(Qat(method="qat", epochs=1, learning_rate=0.003), (reference,), draft, train)
         file = course.file(spec, tuned)
         assert {op.name for op in read_graphs(file)[0].ops} >= NETS[net]
-        steps = sorted(output_steps(file).items())
-        pairs = course.outputs(tuned, file, samples(net, TEST))
-        return [
-            np.abs(one.astype(np.float64) - other) / (step or 2**-20) for (one, other), (_, step) in zip(pairs, steps)
-        ]
+        steps = [step for _, step in sorted(output_steps(file).items())]
+        pairs = zip(course.outputs(tuned, file, samples(net, TEST)), steps, strict=True)
+        return [np.abs(one.astype(np.float64) - other) / (step or 2**-20) for (one, other), step in pairs]
 
     return run
 
