@@ -121,10 +121,11 @@ class Ranges:
 class Tuned:
     """A reference whose weights were trained on its own graph; ops, tensors and their names are those of `parent`.
 
-    `ranges` is one row, the limits that activations were rounded to; None where no activation was. `rounding` is an
-    .npz of what `tune.grids` reads back, None likewise. `history` has one row of figures an epoch, the first before
-    training; `best_epoch` 0 is the untrained state. `kept` is what later steps keep and the file must hold, by name of
-    the tensor: `{"sparsity": share of zeros, "clusters": distinct values, "two_of_four": [names]}`.
+    `ranges` is one row, the limits that activations were rounded to; None where no activation was. `rounding` is a JSON
+    file of the same for the network's own predictions, None where nothing was rounded. `history` has one row of figures
+    an epoch, after a first one of the untrained state, which pruning has not; `best_epoch` is the row that was kept.
+    `kept` is what later steps keep and the file must hold, by name of the tensor: `{"sparsity": share of zeros,
+    "clusters": distinct values, "two_of_four": [names]}`.
     """
 
     reference: Reference

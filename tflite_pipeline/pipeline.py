@@ -128,7 +128,7 @@ class Course:
         engine = self.runner.run("engine", Engine, choose_engine, recipe.quantization, base)
         spread_of = self._ranges(engine.artifact, base, calibration)
         record = self._record(engine.artifact, base, calibration, spread_of[0], hygiene)
-        quantized = self._quantize(engine, base, calibration, spread_of)
+        quantized = self._quantize(engine, base, calibration, spread_of, label="draft" if self.qat else "quantize")
         rounded = None
         if self.qat:
             tuned = [*tuned, self._tune(self.qat, (reference, *tuned[-1:]), (quantized, spread_of[0]), evaluation)]
@@ -333,12 +333,13 @@ class Course:
         calibration: Entry[Samples] | None,
         spread_of: tuple[Entry[Ranges] | None, Entry[Histograms] | None],
         spec: Quantization | None = None,
+        label: str = "quantize",
     ) -> Entry[QuantizedModel]:
         by_itself = engine.artifact.name == "converter"
         worker: Kind = self.runner.keras if engine.artifact.name in ("converter", "mlir") else "plain"
         samples = calibration if by_itself else None
         args = (spec or self.loaded.recipe.quantization, engine, reference, samples, spread_of)
-        return self.runner.run("quantize", QuantizedModel, quantize, *args, worker=worker)
+        return self.runner.run("quantize", QuantizedModel, quantize, *args, worker=worker, label=label)
 
     def _predict(
         self,

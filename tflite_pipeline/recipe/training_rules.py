@@ -56,6 +56,13 @@ def _gaps_need_qat(validation: Validation, training: Training | None) -> Iterato
             yield ("validation", "gates", gate), f"{text} Add the step, or leave the gate out."
 
 
+def _fidelity_needs_steps(validation: Validation, quantization: Quantization) -> Iterator[Mistake]:
+    least = validation.gates.min_fidelity
+    if least is not None and quantization.scheme in SCHEMES and not quantization.calibrated:
+        text = f"must be left out with scheme: {quantization.scheme}, whose outputs are float and have no steps."
+        yield ("validation", "gates", "min_fidelity"), f"{text} Got {least:g}. Use max_conversion_drop."
+
+
 def _needs_samples(training: Training | None, dataset: Dataset | None) -> Iterator[Mistake]:
     if training is None or dataset is not None:
         return
@@ -190,5 +197,6 @@ TRAINING_RULES: tuple[Callable[..., Iterator[Mistake]], ...] = (
     _qat_needs_integers,
     _bits_go_with_the_scheme,
     _gaps_need_qat,
+    _fidelity_needs_steps,
     _augmented_are_images,
 )

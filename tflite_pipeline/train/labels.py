@@ -30,6 +30,8 @@ def check_labels(outputs: Mapping[str, Shape], loss: str, labels: Mapping[str, A
             "Name the arrays in dataset.labels by the model's outputs.",
         )
     for name, array in labels.items():
+        if loss == "binary_crossentropy":
+            _check_shares(array, rows)
         if loss == CLASS_NUMBERS:
             _check_class_numbers(array, shapes[name], rows)
         elif not _fits(array.shape[1:], shapes[name]):
@@ -38,6 +40,17 @@ def check_labels(outputs: Mapping[str, Shape], loss: str, labels: Mapping[str, A
                 f"Got {listed(array.shape[1:])}.",
                 "Name the right array in dataset.labels, or change the model.",
             )
+
+
+def _check_shares(array: Any, rows: Sequence[int]) -> None:
+    wrong = np.argwhere(((array < 0) | (array > 1)).reshape(len(array), -1))
+    if len(wrong):
+        first, column = wrong[0].tolist()
+        raise StageError(
+            "the loss binary_crossentropy needs labels from 0 to 1. "
+            f"Got {array.reshape(len(array), -1)[first, column]} on row {rows[first]} of the dataset.",
+            "Check the labels, or set another training.loss.",
+        )
 
 
 def _check_presence(loss: str, labels: Mapping[str, Any]) -> None:

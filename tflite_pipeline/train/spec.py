@@ -88,7 +88,8 @@ class Tune(_Step):
     learning_rate: Positive = 5e-4
     schedule: Schedule = Schedule(kind="cosine")
     loss: Loss = "auto"
-    """`auto` goes by the labels: class numbers give sparse_categorical_crossentropy, others mse, none the teacher's."""
+    """`auto` goes by labels and output: binary_crossentropy after a sigmoid, sparse_categorical_crossentropy for class
+    numbers, categorical_crossentropy for one-hot labels of a softmax, else mse; without labels the teacher's alone."""
     validation: Ratio | None = 0.1
     """Share of the training rows that is held out to monitor; null holds out none and monitors the training loss."""
     teacher: Literal["float"] | None = None
