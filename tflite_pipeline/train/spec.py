@@ -65,7 +65,7 @@ class _Step(Section):
     schedule: Schedule = Schedule()
     loss: Loss = "auto"
     from_logits: bool = False
-    """Whether the model's output is before softmax or sigmoid."""
+    """Whether the model's output is before softmax or sigmoid; with `loss: auto` that is seen from its values."""
     validation: Ratio | None = None
     """Share of the training rows that is held out to monitor; without it the training loss is monitored."""
     early_stopping: EarlyStopping | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.train.spec import Qat
-from tflite_pipeline.train.tune.lesson import Output, choose_losses, labels_by_output
+from tflite_pipeline.train.tune.lesson import CLASSES, Output, choose_losses, labels_by_output, refuse_logits
 
 pytestmark = pytest.mark.tf
 
@@ -149,6 +150,17 @@ def test_border_between_yes_and_no_is_zero_when_the_output_is_before_sigmoid(wor
     spec, losses = qat(loss="binary_crossentropy", from_logits=True), {"price": "binary_crossentropy"}
     found = workers.run("keras2", tuning.judged, spec, (ONE,), losses, {5: logits}, labels)
     assert found["accuracy"] == 0.75
+
+
+def test_classes_without_softmax_are_logits_when_their_values_are_no_shares(workers, tuning):
+    logits, labels = numbers(6, 2), np.array([0, 1, 1, 0, 1, 0])
+    raw = replace(LINEAR, shares=False)
+    found = workers.run("keras2", tuning.judged, qat(), (raw,), {"box": CLASSES}, {5: logits}, labels)
+    wanted = -np.log(softmax(logits)[np.arange(6), labels]).mean()
+    assert found["loss"] == pytest.approx(wanted, rel=1e-5)
+    with pytest.raises(StageError, match=r"needs outputs from 0 to 1, and those of 'box' are not"):
+        refuse_logits(qat(loss=CLASSES), (raw,), {"box": CLASSES})
+    refuse_logits(qat(loss=CLASSES, from_logits=True), (raw,), {"box": CLASSES})
 
 
 def test_regression_has_a_loss_and_no_accuracy(workers, tuning):

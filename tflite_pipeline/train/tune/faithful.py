@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,21 @@ TOLERANCE = 1e-4
 _TOLD = 5
 
 
-def open_graph(reference: Reference, samples: Samples) -> tuple[FloatGraph, dict[int, float]]:
-    """Read the graph, and tell the standard deviation of its activations on some samples, by number of the tensor.
+@dataclass(frozen=True)
+class Opened:
+    """A graph, and what was seen of it on some samples.
 
-    Raises StageError where the graph cannot be trained, or computes otherwise than the file.
+    `spread` is the standard deviation of activations by number of the tensor; `shares` tells, in the order of the
+    outputs, whether all values lie from 0 to 1.
     """
+
+    graph: FloatGraph
+    spread: dict[int, float]
+    shares: tuple[bool, ...]
+
+
+def open_graph(reference: Reference, samples: Samples) -> Opened:
+    """Read the graph. Raises StageError where it cannot be trained, or computes otherwise than the file."""
     graph = read_float_graph(reference.path)
     refuse(reference, graph)
     rows = {name: np.asarray(array[:ROWS]) for name, array in inference.inputs_of(samples).items()}
@@ -44,7 +55,7 @@ def open_graph(reference: Reference, samples: Samples) -> tuple[FloatGraph, dict
                 f"output. Output '{info.name}' differs by {apart:.3g} where the largest is {largest:.3g}.",
                 "Train with method: fit, or not at all.",
             )
-    return graph, spread
+    return Opened(graph, spread, tuple(bool(np.all((answer >= 0) & (answer <= 1))) for answer in expected))
 
 
 def refuse(reference: Reference, graph: FloatGraph) -> None:

@@ -30,6 +30,8 @@ class Output:
     number: int
     logits: int
     scores: str
+    shares: bool = True
+    """Whether its values lie between 0 and 1, as far as was seen; scores of classes are logits where they do not."""
 
 
 def labels_by_output(outputs: Sequence[Output], labels: Mapping[str, Any], taught: bool) -> dict[str, Any]:
@@ -72,18 +74,25 @@ def _usual(output: Output, labels: Any) -> str:
     return "categorical_crossentropy" if output.scores == "softmax" else "mse"
 
 
-def outputs_of(graph: FloatGraph, names: Sequence[str]) -> tuple[Output, ...]:
-    """Describe the outputs; `names` are in the order of the graph's outputs."""
+def refuse_logits(spec: Tune, outputs: Sequence[Output], losses: Mapping[str, str]) -> None:
+    """Raise StageError where a loss that the recipe names takes shares of 1 and the output is seen to be none."""
+    for output in outputs:
+        if spec.loss != "auto" and losses.get(output.name) in _LABELLED and not (spec.from_logits or output.shares):
+            raise StageError(
+                f"the loss {spec.loss} needs outputs from 0 to 1, and those of '{output.name}' are not.",
+                "Set training.from_logits: true, or leave out training.loss.",
+            )
+
+
+def outputs_of(graph: FloatGraph, names: Sequence[str], shares: Sequence[bool]) -> tuple[Output, ...]:
+    """Describe the outputs; `names`, and whether their values lie from 0 to 1, are in the order of the graph's."""
     makers = {number: node for node in graph.nodes for number in node.outputs}
     found = []
-    for name, number in zip(names, graph.outputs, strict=True):
+    for name, number, share in zip(names, graph.outputs, shares, strict=True):
         node = makers.get(number)
         scores = _SCORES.get(node.name, "") if node is not None else ""
-        found.append(
-            Output(
-                name, graph.shapes[number], number, node.inputs[0] if node is not None and scores else number, scores
-            )
-        )
+        before = node.inputs[0] if node is not None and scores else number
+        found.append(Output(name, graph.shapes[number], number, before, scores, share))
     return tuple(found)
 
 
@@ -130,8 +139,8 @@ class Lesson:
         return figures
 
     def _from_logits(self, output: Output) -> bool:
-        """Tell whether the output itself is before the sigmoid."""
-        return self._spec.from_logits and not output.scores
+        """Tell whether the output itself is before softmax or sigmoid."""
+        return not output.scores and (self._spec.from_logits or not output.shares)
 
     def _by_output(self, labels: Any) -> dict[str, Any]:
         if labels is None or not self._losses:
@@ -144,11 +153,11 @@ class Lesson:
         values = seen[output.logits if before else output.number]
         if loss == CLASSES:
             return tf.reduce_mean(
-                losses.sparse_categorical_crossentropy(labels, values, before or self._spec.from_logits)
+                losses.sparse_categorical_crossentropy(labels, values, before or self._from_logits(output))
             )
         labels = tf.cast(tf.reshape(labels, tf.shape(values)), values.dtype)
         if loss in _LABELLED:
-            return tf.reduce_mean(getattr(losses, loss)(labels, values, before or self._spec.from_logits))
+            return tf.reduce_mean(getattr(losses, loss)(labels, values, before or self._from_logits(output)))
         return tf.reduce_mean(getattr(losses, loss)(labels, values))
 
     def _taught(

@@ -15,11 +15,11 @@ from tflite_pipeline.train.loop import Data, Fitted, Monitor, optimizer, train
 from tflite_pipeline.train.spec import Cluster, Prune, Qat, Tune
 from tflite_pipeline.train.tune.biases import round_biases
 from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
-from tflite_pipeline.train.tune.faithful import open_graph
+from tflite_pipeline.train.tune.faithful import Opened, open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Range, read_grids
 from tflite_pipeline.train.tune.kernels import with_shifts
-from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of
+from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of, refuse_logits
 from tflite_pipeline.train.tune.network import Course, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
 from tflite_pipeline.train.tune.sparsity import Sparsity, zeros_mask
@@ -55,12 +55,13 @@ def tune(
     seed_everything(2, seed)
     origin, *later = start
     reference, kept = (later[0].reference, later[0].kept) if later else (origin, {})
-    graph, spread = open_graph(reference, samples)
+    opened = open_graph(reference, samples)
+    graph = opened.graph
     data = Data.of(samples, spec, seed)
     grids = read_grids(reference.path, draft[0].path, draft[2]) if draft else None
-    lesson = _lesson(spec, graph, origin, data, samples)
+    lesson = _lesson(spec, opened, origin, data, samples)
     names = tuple(info.name for info in reference.inputs)
-    weights = Weights(graph, spread, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
+    weights = Weights(graph, opened.spread, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
     rounding = Rounding(grids) if grids else None
     network = build_network(Course(graph, names, weights, rounding, lesson))
     network.compile(optimizer(data))
@@ -76,10 +77,11 @@ def tune(
     return Tuned(tuned, origin.sha256, ranges, file, done.history, done.best_epoch, kept)
 
 
-def _lesson(spec: Tune, graph: FloatGraph, origin: Reference, data: Data, samples: Samples) -> Lesson:
-    outputs = outputs_of(graph, [info.name for info in origin.outputs])
+def _lesson(spec: Tune, opened: Opened, origin: Reference, data: Data, samples: Samples) -> Lesson:
+    outputs = outputs_of(opened.graph, [info.name for info in origin.outputs], opened.shares)
     labels = labels_by_output(outputs, data.labels, spec.teacher is not None)
     losses = choose_losses(spec, outputs, labels)
+    refuse_logits(spec, outputs, losses)
     for output in outputs:
         if output.name in labels:
             own = {output.name: labels[output.name]}
