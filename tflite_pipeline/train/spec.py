@@ -108,6 +108,8 @@ class Prune(Tune):
     """Set the smallest weights to zero while training; later steps keep the zeros."""
 
     method: Literal["prune"]
+    epochs: Count = 8
+    """Passes over the training samples."""
     learning_rate: Positive = 2e-3
     sparsity: Ratio = 0.5
     """Share of zeros at the end, in each kernel of a dense or conv layer."""

@@ -33,7 +33,7 @@ def test_a_bias_is_a_whole_number_of_the_products_of_both_steps(graph: FloatGrap
     step = scale_of(NARROW) * (peak / most)
     integers = found[HIDDEN_BIAS] / step
     assert set(found) == {HIDDEN_BIAS}
-    assert found[HIDDEN_BIAS].dtype == np.float32
+    assert found[HIDDEN_BIAS].dtype == np.float64
     np.testing.assert_allclose(integers, np.rint(integers), atol=1e-3)
     assert (np.abs(found[HIDDEN_BIAS] - graph.constants[HIDDEN_BIAS]) <= step * 0.501).all()
 

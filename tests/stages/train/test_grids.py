@@ -154,7 +154,7 @@ def test_file_has_the_biases_that_training_left(trained, name):
 @pytest.mark.parametrize("name", SECTIONS)
 def test_file_has_the_ranges_that_were_trained(trained, name):
     one = trained(name)
-    ranges, count = read_rounding(one.tuned.rounding), 0
+    ranges, count = read_rounding(one.tuned.rounding).ranges, 0
     for op, twin in zip(ops_of(one.tuned.reference.path), ops_of(one.file), strict=True):
         if op.outputs[0] not in ranges:
             continue
@@ -170,7 +170,7 @@ def test_file_has_the_ranges_that_were_trained(trained, name):
 
 def test_training_moves_ranges_and_weights(trained):
     one = trained("full_int8")
-    before, after = grids(one).ranges, read_rounding(one.tuned.rounding)
+    before, after = grids(one).ranges, read_rounding(one.tuned.rounding).ranges
     assert set(before) == set(after)
     moved = {number for number in after if abs(after[number].high / before[number].high - 1) > 1e-4}
     assert {number for number in after if after[number].free} == moved
@@ -195,7 +195,7 @@ def test_what_is_put_together_has_one_range(trained):
 
 
 def test_symmetric_ranges_stay_symmetric(trained):
-    ranges = by_op(trained("symmetric"), read_rounding(trained("symmetric").tuned.rounding))
+    ranges = by_op(trained("symmetric"), read_rounding(trained("symmetric").tuned.rounding).ranges)
     assert {op for op, one in ranges.items() if not one.symmetric} == {"SOFTMAX"}
     assert all(one.low == -one.high for one in ranges.values() if one.symmetric)
 
@@ -207,5 +207,5 @@ def test_dense_layers_have_one_scale_when_the_recipe_says_so(trained):
 
 def test_only_what_integer_layers_read_or_put_out_is_rounded_when_schemes_are_mixed(trained):
     one = trained("mixed")
-    assert set(by_op(one, read_rounding(one.tuned.rounding))) == {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD"}
+    assert set(by_op(one, read_rounding(one.tuned.rounding).ranges)) == {"CONV_2D", "DEPTHWISE_CONV_2D", "ADD"}
     assert {file.dtype for op, place, _, file in constants(one) if op == "DEPTHWISE_CONV_2D"} == {"float32"}

@@ -111,8 +111,11 @@ class Lesson:
 
     @property
     def monitor(self) -> Monitor:
-        """Name the figure of held-out samples that decides which epoch is kept, and whether less is better."""
-        return (f"val_{self.figures[0]}", "max") if self.figures else ("val_loss", "min")
+        """Name the figure of held-out samples that decides which epoch is kept, and whether less is better.
+
+        Held-out samples are few, and of few samples the loss tells more than how many of them are right.
+        """
+        return "val_loss", "min"
 
     def judge(
         self, feeds: Sequence[Any], outputs: Sequence[Any], seen: Mapping[int, Any], labels: Any

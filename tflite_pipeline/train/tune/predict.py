@@ -15,7 +15,9 @@ from tflite_pipeline.runtime import inference
 from tflite_pipeline.runtime.progress import advance
 from tflite_pipeline.runtime.rows import Rows
 from tflite_pipeline.runtime.tensorflow import tensorflow
-from tflite_pipeline.train.tune.graph import read_float_graph
+from tflite_pipeline.train.tune.biases import on_grid, round_biases
+from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
+from tflite_pipeline.train.tune.grids import Grids
 from tflite_pipeline.train.tune.quantizers import round_exactly
 from tflite_pipeline.train.tune.rounding import read_rounding
 
@@ -29,14 +31,22 @@ def _rounded(tuned: Tuned) -> Any:
     file, and of one such step later layers make many.
     """
     tf = tensorflow()
-    graph, ranges = read_float_graph(tuned.reference.path), read_rounding(tuned.rounding) if tuned.rounding else {}
-    constants = {number: _as_computed(values) for number, values in graph.constants.items()}
+    graph = read_float_graph(tuned.reference.path)
+    grids = read_rounding(tuned.rounding) if tuned.rounding else Grids({}, {})
+    constants, ranges = _exact(graph, grids), grids.ranges
     averages = {number for node in graph.nodes if node.name == "AVERAGE_POOL_2D" for number in node.outputs}
 
     def observe(number: int, value: Any) -> Any:
         return round_exactly(value, ranges[number], number in averages) if number in ranges else value
 
     return tf.function(lambda *feeds: graph(feeds, constants, observe), autograph=False, reduce_retracing=True)
+
+
+def _exact(graph: FloatGraph, grids: Grids) -> dict[int, Any]:
+    """Give the constants in float64, those that the file stores as integers as exact multiples of their steps."""
+    constants = {number: _as_computed(values) for number, values in graph.constants.items()}
+    constants |= {n: on_grid(constants[n], steps) for n, steps in grids.constants.items() if steps.symmetric}
+    return constants | round_biases(graph, constants, grids.ranges, grids.constants)
 
 
 def _as_computed(values: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from tflite_pipeline.train.checkpoint import forget
 from tflite_pipeline.train.labels import check_labels
 from tflite_pipeline.train.loop import Data, Fitted, Monitor, optimizer, train
 from tflite_pipeline.train.spec import Cluster, Prune, Qat, Tune
-from tflite_pipeline.train.tune.biases import round_biases
+from tflite_pipeline.train.tune.biases import round_biases, separated
 from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
 from tflite_pipeline.train.tune.faithful import Opened, open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
-from tflite_pipeline.train.tune.grids import Range, read_grids
+from tflite_pipeline.train.tune.grids import Grids, read_grids
 from tflite_pipeline.train.tune.kernels import with_shifts
 from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of, refuse_logits
 from tflite_pipeline.train.tune.network import Course, Rounding, build_network
@@ -55,24 +56,24 @@ def tune(
     seed_everything(2, seed)
     origin, *later = start
     reference, kept = (later[0].reference, later[0].kept) if later else (origin, {})
+    (out / "separated.tflite").write_bytes(separated(reference.path))
+    reference = replace(reference, path=out / "separated.tflite")
     opened = open_graph(reference, samples)
     graph = opened.graph
     data = Data.of(samples, spec, seed)
-    grids = read_grids(reference.path, draft[0].path, draft[2]) if draft else None
+    grids = read_grids(reference.path, draft[0].path, draft[2]) if draft else Grids({}, {})
     lesson = _lesson(spec, opened, origin, data, samples)
     names = tuple(info.name for info in reference.inputs)
-    weights = Weights(graph, opened.spread, grids.constants if grids else {}, _bonds(spec, graph, kept, seed))
-    rounding = Rounding(grids) if grids else None
+    weights = Weights(graph, opened.spread, grids.constants, _bonds(spec, graph, kept, seed))
+    rounding = Rounding(grids) if grids.ranges else None
     network = build_network(Course(graph, names, weights, rounding, lesson))
     network.compile(optimizer(data))
     done = _train(spec, network, weights, data, lesson.monitor, out)
-    trained = rounding.trained() if rounding else {}
-    constants = weights.final()
-    constants |= round_biases(graph, constants, trained, grids.constants if grids else {})
-    trained = with_shifts(graph, constants, trained, grids.constants if grids else {})
+    constants, trained = _trained(graph, weights, grids, rounding)
     tuned = write_back(reference, constants, out)
-    ranges, file = _rounding(trained, tuned, draft, out)
+    ranges, file = _written(trained, tuned, draft, out)
     forget(out)
+    reference.path.unlink()
     kept = _kept(spec, graph, weights, kept)
     return Tuned(tuned, origin.sha256, ranges, file, done.history, done.best_epoch, kept)
 
@@ -125,15 +126,23 @@ def _pruning(spec: Prune, network: Any, weights: Weights, data: Data) -> Any:
     return Pruning()
 
 
-def _rounding(
-    trained: dict[int, Range], tuned: Reference, draft: Draft | None, out: Path
-) -> tuple[Ranges | None, Path | None]:
-    """Write the ranges that were trained, for the engines and for predictions of the network."""
+def _trained(
+    graph: FloatGraph, weights: Weights, grids: Grids, rounding: Rounding | None
+) -> tuple[dict[int, Any], Grids]:
+    """Give the constants that the file is to hold, and what activations and constants are rounded to."""
+    constants = weights.final()
+    ranges = rounding.trained() if rounding else {}
+    constants |= round_biases(graph, constants, ranges, grids.constants)
+    return constants, Grids(with_shifts(graph, constants, ranges, grids.constants), grids.constants)
+
+
+def _written(trained: Grids, tuned: Reference, draft: Draft | None, out: Path) -> tuple[Ranges | None, Path | None]:
+    """Write the ranges that were trained, for the engines, and all rounding, for predictions of the network."""
     if draft is None:
         return None, None
     path = out / "rounding.json"
     write_rounding(path, trained)
-    ranges = as_ranges(tuned, draft[1], trained, out) if draft[1] is not None else None
+    ranges = as_ranges(tuned, draft[1], trained.ranges, out) if draft[1] is not None else None
     return ranges, path
 
 
