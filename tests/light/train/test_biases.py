@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.artifacts import Reference
-from tflite_pipeline.train.tune.biases import round_biases
+from tflite_pipeline.train.tune.biases import round_biases, separated
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
 
@@ -60,3 +60,16 @@ def test_a_channel_of_zeros_keeps_its_bias(graph: FloatGraph) -> None:
     kernel[3] = 0
     found = round_biases(graph, {**graph.constants, HIDDEN: kernel}, {FLAT: NARROW}, {HIDDEN: Steps(8, 127, 0, True)})
     assert found[HIDDEN_BIAS][3] == pytest.approx(graph.constants[HIDDEN_BIAS][3], rel=1e-6)
+
+
+def test_each_kernel_has_a_bias_of_its_own_after_equal_ones_were_one_tensor(conv_net: Reference, tmp_path) -> None:
+    path = tmp_path / "separated.tflite"
+    path.write_bytes(separated(conv_net.path))
+    before, after = read_float_graph(conv_net.path), read_float_graph(path)
+    shared = [node.inputs[2] for node in before.nodes if node.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    own = [node.inputs[2] for node in after.nodes if node.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    assert shared == [SHARED_BIAS, SHARED_BIAS]
+    assert len(set(own)) == 2
+    for number in own:
+        assert np.array_equal(after.constants[number], before.constants[SHARED_BIAS])
+    assert {**after.names, **before.names} == after.names  # numbers and names that were there stay
