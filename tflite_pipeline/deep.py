@@ -97,7 +97,7 @@ class _Look:
 
     def _seen(self, engine: Entry[Engine] | None, outlook: Outlook | None) -> Foresight:
         notes: tuple[str, ...] = ()
-        if any(isinstance(step, Fit) for step in self._course.steps):
+        if any(isinstance(step, Fit) for step in self._course.training(None).steps):
             notes = ("training.fit: that the model can be trained by Keras was not looked at",)
         scheme = self._recipe.quantization.scheme
         found = engine.artifact if engine else None
@@ -115,7 +115,7 @@ class _Look:
     def _outlook(self, reference: Entry[Reference], draft: Entry[QuantizedModel] | None) -> Outlook:
         asked = self._recipe.quantization
         wanted = Wanted(scheme=asked.scheme, allow_float=asked.allow_float, symmetric=asked.symmetric_activations)
-        args = (reference, draft, self._course.steps, wanted)
+        args = (reference, draft, self._course.training(None).steps, wanted)
         outlook = self._course.runner.run("verdict", Outlook, foretell, *args).artifact
         for what, remedy in outlook.obstacles:
             self._failures.append({"stage": "training", "what": what, "remedy": remedy})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tflite_pipeline.artifacts import (
     Bundle,
@@ -53,10 +54,8 @@ from tflite_pipeline.runtime.worker import Kind
 from tflite_pipeline.stage import Observer, Runner, told_by
 from tflite_pipeline.store import Entry
 from tflite_pipeline.targets.litert import check_targets
-from tflite_pipeline.train.fit import fit
-from tflite_pipeline.train.spec import Cluster, Fit, Prune, Qat, Step, Tune, steps_of
-from tflite_pipeline.train.tune.predict import predict_rounded
-from tflite_pipeline.train.tune.tune import tune
+from tflite_pipeline.train.spec import steps_of
+from tflite_pipeline.training import Training
 from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.gates import judge, verdict
@@ -64,7 +63,6 @@ from tflite_pipeline.validate.interpreter import predict
 from tflite_pipeline.validate.parity import check_parity
 from tflite_pipeline.validate.spec import Gates
 
-T = TypeVar("T")
 Role = str
 
 HOST = platform.node()
@@ -107,10 +105,12 @@ class Course:
     bench: Bench
     runner: Runner
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The steps of the training, in their order."""
-        return steps_of(self.loaded.recipe.training)
+    def training(self, evaluation: Entry[Samples] | None) -> Training:
+        """Give the training steps; their samples are none of those of the evaluation."""
+        recipe = self.loaded.recipe
+        symmetric = recipe.quantization.symmetric_activations
+        samples = functools.cache(lambda: self._samples("training", _digests(evaluation)))
+        return Training(steps_of(recipe.training), recipe.seed, symmetric, self.runner, samples)
 
     def run(self) -> tuple[Facts, list[Path]]:
         """Give what was found out, and the files to hand over beside the quantized one."""
@@ -118,24 +118,28 @@ class Course:
         model = self._model()
         evaluation = self._samples("evaluation", ()) if recipe.dataset else None
         calibration, hygiene = self._calibration(evaluation)  # data that is not sound shows before anything slow
-        self.runner.tunes = any(isinstance(step, Tune) for step in self.steps)
-        trained = self._train(model, evaluation)
+        training = self.training(evaluation)
+        self.runner.tunes = training.tunes
+        trained = training.fit(model)
         reference = self._reference(model, trained, evaluation)
         # Engines and training leave a core idle at times, so it can run the reference meanwhile.
         predicting = self.bench.background.submit(self._predict, "reference", reference, evaluation)
-        tuned = self._compress(reference, evaluation)
-        base = self._base(reference, tuned)
+        tuned = training.compress(reference)
+        base = training.base(reference, tuned)
         engine = self.runner.run("engine", Engine, choose_engine, recipe.quantization, base)
         spread_of = self._ranges(engine.artifact, base, calibration)
         record = self._record(engine.artifact, base, calibration, spread_of[0], hygiene)
-        quantized = self._quantize(engine, base, calibration, spread_of, label="draft" if self.qat else "quantize")
-        rounded = None
-        if self.qat:
-            tuned = [*tuned, self._tune(self.qat, (reference, *tuned[-1:]), (quantized, spread_of[0]), evaluation)]
+        label = "draft" if training.qat else "quantize"
+        quantized = self._quantize(engine, base, calibration, spread_of, label=label)
+        if training.qat:
+            tuned = training.round(reference, tuned, (quantized, spread_of[0]))
             quantized = self._quantize_tuned(engine, tuned[-1])
-            rounded = self._predict_rounded(tuned[-1], evaluation)
-        predictions = predicting.result(), self._predict("quantized", quantized, evaluation)
-        compared = self._compare(reference, quantized, (*predictions, rounded), evaluation, tuned)
+        predictions = (
+            predicting.result(),
+            self._predict("quantized", quantized, evaluation),
+            training.predict(tuned, evaluation),
+        )
+        compared = self._compare(reference, quantized, predictions, evaluation, tuned)
         profiles = {
             "reference": self._profile("reference", reference).artifact,
             "quantized": self._profile("quantized", quantized).artifact,
@@ -163,7 +167,7 @@ class Course:
             calibration=record,
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
-            training=self._told(trained, tuned),
+            training=training.told(trained, tuned),
             compression=compared.artifact.compression,
             seconds=self.runner.seconds,
             cached=self.runner.cached,
@@ -181,7 +185,7 @@ class Course:
             if self.loaded.recipe.dataset is None or OPEN_SIZES not in error.what:
                 raise
             reference = self._reference(model, None, self._samples("evaluation", ()))
-        return _alone(reference) if any(isinstance(step, Tune) for step in self.steps) else reference
+        return self.training(None).base(reference, [])
 
     def _model(self) -> Entry[KerasModel] | None:
         """Label the Keras model; a `.tflite` has none, or its original."""
@@ -205,67 +209,12 @@ class Course:
         args = (spec, role, self.loaded.recipe.seed, taken)
         return self.runner.run("dataset", Samples, prepare, *args, label=label, also=digest)
 
-    @property
-    def qat(self) -> Qat | None:
-        """The step that trains under the rounding of the file, which comes last."""
-        last = self.steps[-1] if self.steps else None
-        return last if isinstance(last, Qat) else None
-
-    def _train(self, model: Entry[KerasModel] | None, evaluation: Entry[Samples] | None) -> Entry[TrainedModel] | None:
-        if model is None or not self.steps or not isinstance(self.steps[0], Fit):
-            return None
-        samples = self._samples("training", _digests(evaluation))
-        return self.runner.run("train", TrainedModel, fit, self.steps[0], model, samples, worker=self.runner.keras)
-
-    def _compress(self, reference: Entry[Reference], evaluation: Entry[Samples] | None) -> list[Entry[Tuned]]:
-        """Prune and cluster the reference, one step after the other."""
-        tuned: list[Entry[Tuned]] = []
-        for step in self.steps:
-            if isinstance(step, Prune | Cluster):
-                tuned.append(self._tune(step, (reference, *tuned[-1:]), None, evaluation))
-        return tuned
-
-    def _base(self, reference: Entry[Reference], tuned: list[Entry[Tuned]]) -> Entry[Reference]:
-        """Give what is to be quantized; without a SavedModel, which has other weights, where these are trained."""
-        if tuned:
-            return _part(tuned[-1], tuned[-1].artifact.reference)
-        return _alone(reference) if self.qat else reference
-
-    def _tune(
-        self,
-        step: Prune | Cluster | Qat,
-        start: tuple[Entry[Reference] | Entry[Tuned], ...],
-        draft: tuple[Entry[QuantizedModel], Entry[Ranges] | None] | None,
-        evaluation: Entry[Samples] | None,
-    ) -> Entry[Tuned]:
-        recipe = self.loaded.recipe
-        samples = self._samples("training", _digests(evaluation))
-        symmetric = recipe.quantization.symmetric_activations
-        args = (step, start, (*draft, symmetric) if draft else None, samples, recipe.seed)
-        return self.runner.run("tune", Tuned, tune, *args, worker="keras2", label=step.method)
-
-    def _told(self, trained: Entry[TrainedModel] | None, tuned: list[Entry[Tuned]]) -> dict[str, Any]:
-        """Tell how each step went, for the report."""
-        made: list[TrainedModel | Tuned] = [*([trained.artifact] if trained else []), *(one.artifact for one in tuned)]
-        rows = [
-            {"method": step.method, "epochs": step.epochs, "best_epoch": one.best_epoch, "history": one.history}
-            for step, one in zip(self.steps, made, strict=True)
-        ]
-        return {"steps": rows, "kept": tuned[-1].artifact.kept if tuned else {}} if rows else {}
-
     def _quantize_tuned(self, engine: Entry[Engine], tuned: Entry[Tuned]) -> Entry[QuantizedModel]:
         """Quantize what was trained, with the ranges that were trained."""
         reference, ranges = tuned.artifact.reference, tuned.artifact.ranges
-        spread_of = (_part(tuned, ranges) if ranges else None), None
+        spread_of = (tuned.part(ranges) if ranges else None), None
         return self._quantize(
-            engine, _part(tuned, reference), None, spread_of, as_trained(self.loaded.recipe.quantization)
-        )
-
-    def _predict_rounded(self, tuned: Entry[Tuned], evaluation: Entry[Samples] | None) -> Entry[Predictions] | None:
-        if evaluation is None:
-            return None
-        return self.runner.run(
-            "rounded", Predictions, predict_rounded, tuned, evaluation, worker="keras2", label="predict fake-quant"
+            engine, tuned.part(reference), None, spread_of, as_trained(self.loaded.recipe.quantization)
         )
 
     def _reference(
@@ -280,16 +229,16 @@ class Course:
             return self.runner.run(
                 "export", Reference, adopt, path, model, probe, recipe.seed, worker=worker, also=digest
             )
-        source = self._unrolled(_part(trained, trained.artifact.model) if trained else model)
+        source = self._unrolled(trained.part(trained.artifact.model) if trained else model)
         batch = recipe.model.batch
         return self.runner.run("export", Reference, export, source, batch, probe, recipe.seed, worker=self.runner.keras)
 
     def _unrolled(self, model: Entry[KerasModel] | None) -> Entry[KerasModel] | None:
         """Say which recurrent layers the export is to unroll; models without any have one export for all schemes."""
-        which = choose_unrolling(self.loaded.recipe.quantization, any(isinstance(step, Tune) for step in self.steps))
+        which = choose_unrolling(self.loaded.recipe.quantization, self.training(None).tunes)
         if model is None or not model.artifact.recurrent or which == "never":
             return model
-        return replace(_part(model, replace(model.artifact, unroll=which)), digest=f"{model.digest} {which}")
+        return model.part(replace(model.artifact, unroll=which), which)
 
     def _calibration(self, evaluation: Entry[Samples] | None) -> tuple[Entry[Samples] | None, Entry[Hygiene] | None]:
         recipe = self.loaded.recipe
@@ -390,17 +339,6 @@ class Course:
         recipe = self.loaded.recipe
         steps = recipe.dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if recipe.dataset else {}
         return self.runner.run("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
-
-
-def _part(whole: Entry[Any], part: T) -> Entry[T]:
-    """Give a part of an artifact as an entry of its own, identified by the whole."""
-    return Entry(part, whole.digest, whole.seconds, whole.cached)
-
-
-def _alone(reference: Entry[Reference]) -> Entry[Reference]:
-    """Give a reference without its SavedModel, which has the weights before training."""
-    bare = replace(reference.artifact, saved_model=None)
-    return Entry(bare, f"{reference.digest} alone", reference.seconds, reference.cached)
 
 
 def _file(model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Path]:

@@ -26,6 +26,7 @@ from tflite_pipeline.artifacts import file_digest, to_json
 from tflite_pipeline.errors import Problem, RecipeError
 
 T = TypeVar("T")
+P = TypeVar("P")
 PACKAGE = Path(__file__).parent
 ENTRY_MARK = "$ENTRY"
 RESULT_MARK = "report.json"
@@ -41,6 +42,10 @@ class Entry(Generic[T]):
     digest: str
     seconds: float
     cached: bool
+
+    def part(self, part: P, mark: str = "") -> Entry[P]:
+        """Give a part of the artifact, or a variant of it by its mark, as an entry that the whole identifies."""
+        return Entry(part, f"{self.digest} {mark}".rstrip(), self.seconds, self.cached)
 
 
 class Store:
