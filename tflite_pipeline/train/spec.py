@@ -26,6 +26,14 @@ class Schedule(Section):
     """Share of the learning rate that is left at the end (`cosine`, `exponential`)."""
 
 
+class Falling(Schedule):
+    """How the learning rate falls over all steps of the training."""
+
+    kind: Literal["constant", "cosine", "exponential"] = "cosine"
+    warmup_epochs: Annotated[Finite, Field(ge=0)] = 0.25
+    """Epochs over which the rate rises linearly from 0; the first steps of Adam move all weights at once."""
+
+
 class EarlyStopping(Section):
     """Stop when the monitored value has not improved; the best weights are kept."""
 
@@ -86,7 +94,7 @@ class Tune(_Step):
     epochs: Count = 3
     """Passes over the training samples."""
     learning_rate: Positive = 5e-4
-    schedule: Schedule = Schedule(kind="cosine")
+    schedule: Falling = Falling()
     loss: Loss = "auto"
     """`auto` goes by labels and output: binary_crossentropy after a sigmoid, sparse_categorical_crossentropy for class
     numbers, categorical_crossentropy for one-hot labels of a softmax, else mse; without labels the teacher's alone."""
