@@ -155,7 +155,7 @@ def test_overrides_reach_a_step_of_training(tmp_path: Path) -> None:
     steps = steps_of(load_recipe(many, ["training.3.epochs=7", "training.0.batch=8"]).recipe.training)
     assert [(step.method, step.epochs, step.batch) for step in steps] == [
         ("fit", 3, 8),
-        ("prune", 3, 32),
+        ("prune", 8, 32),
         ("cluster", 3, 32),
         ("qat", 7, 32),
     ]
