@@ -65,6 +65,9 @@ benchmark: setup-dev
 	$(BIN)/python benchmarks/sweep_time.py
 	$(BIN)/python benchmarks/stage_cost.py
 	$(BIN)/python benchmarks/int8_accuracy.py
+	$(BIN)/python benchmarks/qat_speed.py
+	$(BIN)/python benchmarks/qat_accuracy.py
+	$(BIN)/python benchmarks/qat_coverage.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
