@@ -53,7 +53,7 @@ imports: setup-dev
 check: lint type imports test-light
 
 test-light: setup-dev
-	$(BIN)/pytest -q -n 2 -m 'not tf' tests/light
+	$(BIN)/pytest -q -n 2 -m 'not tf and not slow' tests/light
 
 test: setup-dev
 	$(BIN)/pytest $(TESTS)

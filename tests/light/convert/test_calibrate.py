@@ -419,6 +419,7 @@ print(peak_memory())
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_samples(tmp_path) -> None:
     path, peaks = residual(tmp_path / "residual.tflite"), []
     for count in (100, 4000):

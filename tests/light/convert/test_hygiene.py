@@ -334,6 +334,7 @@ def test_blocks_do_not_change_what_is_found(bench: Bench, monkeypatch: pytest.Mo
         assert bench.inspect(bench.samples(values), ranges=ranges) == whole
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_count(bench: Bench) -> None:
     """400 MB are read; the process must grow by far less."""
     path = bench.folder / "x.npy"

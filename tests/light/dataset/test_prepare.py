@@ -253,6 +253,7 @@ def test_step_that_fails_names_the_row(run: Any) -> None:
         run("evaluation", {"preprocessing": [{"crop": {"height": 1, "width": 1}}]}, x=X)
 
 
+@pytest.mark.slow
 def test_samples_larger_than_the_disk_are_refused_before_they_are_written(run: Any, tmp_path: Path) -> None:
     keys = {"source": "synthetic", "shape": [5_000_000], "samples": 2_000_000, "splits": {"train": "0:", "test": "0:1"}}
     with pytest.raises(StageError, match=r"the 2000000 training samples need 40000\.0 GB") as error:
@@ -261,6 +262,7 @@ def test_samples_larger_than_the_disk_are_refused_before_they_are_written(run: A
     assert not list(tmp_path.rglob("*.npy"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_count(tmp_path: Path) -> None:
     """400 MB are written; the process must grow by far less."""
     code = f"""

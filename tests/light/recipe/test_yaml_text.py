@@ -117,6 +117,7 @@ def test_deep_nesting_is_a_finding() -> None:
     assert finding[2] == "must not nest deeper than 50 levels. Got more."
 
 
+@pytest.mark.slow
 def test_exploding_aliases_are_refused() -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]

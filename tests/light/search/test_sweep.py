@@ -134,6 +134,7 @@ def test_errors_are_rows_and_the_others_go_on(place: Path) -> None:
     assert table["best"] == table["rows"][3]["variant"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("schemes", "status"), [(None, "refused"), ("dynamic_int4_block128", "error")])
 def test_scheme_that_no_engine_can_make_is_an_error_when_it_was_named(
     place: Path, schemes: str | None, status: str
@@ -166,6 +167,7 @@ def test_only_folders_of_the_sweep_go_when_its_old_table_names_others(place: Pat
     assert [row["status"] for row in table["rows"]] == ["passed"]
 
 
+@pytest.mark.slow
 def test_file_of_an_earlier_sweep_goes_when_the_variant_fails_now(place: Path) -> None:
     model = shutil.copy(MODEL, place / "model.tflite")
     results = place / "out" / "small-sweep"
