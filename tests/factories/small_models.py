@@ -67,3 +67,12 @@ def digits_classifier_keras2():
             tf_keras.layers.Dense(10, activation="softmax"),
         ]
     )
+
+
+def normalized_digits():
+    """A BatchNormalization inside a nested model, with statistics unlike those of the digits."""
+    import keras
+
+    inner = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.BatchNormalization()])
+    image = keras.Input((8, 8, 1))
+    return keras.Model(image, keras.layers.Dense(10, activation="softmax")(inner(image)))

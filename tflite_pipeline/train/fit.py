@@ -30,14 +30,28 @@ def fit(spec: Fit, model: KerasModel, samples: Samples, out: Path) -> TrainedMod
     outputs = dict(zip(output_names(live), (tuple(output.shape)[1:] for output in live.outputs), strict=True))
     check_labels(outputs, spec.loss, data.labels, samples.rows)
     metrics = ["accuracy"] if spec.loss in CLASSIFICATION else []
+    frozen = _frozen(live, spec)
     live.compile(optimizer(data), _loss(keras(model.generation).losses, spec), metrics=metrics)
     done = train(live, data, out, monitor=("val_loss", "min") if spec.early_stopping else None)
     weights, file = out / "trained.weights.h5", out / ("model.keras" if model.generation == 3 else "model.h5")
+    for layer in frozen:
+        layer.trainable = True
     live.compile()  # the optimizer's state, two thirds of an Adam checkpoint, is of no use any more
     live.save_weights(weights)
     live.save(file)
     forget(out)
     return TrainedModel(dataclasses.replace(model, weights=weights), file, done.history, done.best_epoch)
+
+
+def _frozen(live: Any, spec: Fit) -> list[Any]:
+    """Freeze the BatchNormalization layers where the section says so, those of nested models too, and list them."""
+    if spec.batch_normalization == "trained":
+        return []
+    layers = live._flatten_layers(include_self=False, recursive=True)
+    found = [layer for layer in layers if type(layer).__name__ == "BatchNormalization" and layer.trainable]
+    for layer in found:
+        layer.trainable = False
+    return found
 
 
 def _loss(losses: Any, spec: Fit) -> Any:

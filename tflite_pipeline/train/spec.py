@@ -86,6 +86,8 @@ class Fit(_Step):
 
     method: Literal["fit"]
     loss: FitLoss = "sparse_categorical_crossentropy"
+    batch_normalization: Literal["trained", "frozen"] = "trained"
+    """`frozen` leaves the statistics, scales and shifts of these layers as they are, as suits few samples."""
 
 
 class Tune(_Step):

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 
+import h5py
 import numpy as np
 import pytest
 
@@ -89,6 +90,19 @@ def _kill_after_epoch(folder, pid, epoch):
     while not list(folder.glob(f"epoch-{epoch:05}*")):
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("state", ["trained", "frozen"])
+def test_batch_normalization_stays_when_it_is_frozen(workers, digits, tmp_path, state):
+    model = dataclasses.replace(MODEL, spec={"function": "small_models:normalized_digits", "arguments": {}})
+    done = workers.run("keras3", fit, spec(epochs=4, learning_rate=0.01, batch_normalization=state), model, digits, tmp_path)
+    with h5py.File(done.model.weights) as file:
+        found: list[np.ndarray] = []
+        file.visititems(lambda name, item: found.append(item[:]) if "batch_normalization/vars/" in name else None)
+    assert len(found) == 4  # gamma, beta, mean, variance
+    untouched = [np.ones(64), np.zeros(64), np.zeros(64), np.ones(64)]
+    assert all(map(np.array_equal, found, untouched)) == (state == "frozen")
+    assert done.history[-1]["accuracy"] > 0.5  # the dense layer learns in either case
 
 
 def test_early_stopping_keeps_the_best_epoch(workers, digits, tmp_path):
