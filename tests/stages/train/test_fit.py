@@ -95,7 +95,9 @@ def _kill_after_epoch(folder, pid, epoch):
 @pytest.mark.parametrize("state", ["trained", "frozen"])
 def test_batch_normalization_stays_when_it_is_frozen(workers, digits, tmp_path, state):
     model = dataclasses.replace(MODEL, spec={"function": "small_models:normalized_digits", "arguments": {}})
-    done = workers.run("keras3", fit, spec(epochs=4, learning_rate=0.01, batch_normalization=state), model, digits, tmp_path)
+    done = workers.run(
+        "keras3", fit, spec(epochs=4, learning_rate=0.01, batch_normalization=state), model, digits, tmp_path
+    )
     with h5py.File(done.model.weights) as file:
         found: list[np.ndarray] = []
         file.visititems(lambda name, item: found.append(item[:]) if "batch_normalization/vars/" in name else None)
