@@ -177,7 +177,7 @@ def _show_training(console: Console, report: dict[str, Any]) -> None:
 
 def _fidelity_table(metrics: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 2), show_edge=False)
-    for column in ("metric", "float", "fake-quant", ".tflite", "training drop", "conversion drop"):
+    for column in ("metric", "float", "fake-quant", ".tflite", "train drop", "convert drop"):
         table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
     for name, row in metrics.items():
         values = [metric_text(row[side], name) for side in ("float", "fake_quant", "tflite")]

@@ -25,8 +25,8 @@ def test_the_summary_tells_both_gaps_of_a_training(
     assert lines(capsys, monkeypatch, report) == [
         "  training   prune: kept epoch 2 of 2 (val_accuracy 88.00%)",
         "  training   qat: kept epoch 2 of 3 (val_accuracy 93.10%, before training 92.70%)",
-        "  metric     float    fake-quant    .tflite    training drop    conversion drop",
-        "  top1      93.10%        93.00%     90.00%     +0.10 points       +3.00 points",
+        "  metric     float    fake-quant    .tflite      train drop    convert drop",
+        "  top1      93.10%        93.00%     90.00%    +0.10 points    +3.00 points",
         "  fidelity   99.91% of the values are within 2 LSB of the fake-quantized network's, at most 7 LSB apart, "
         "SQNR 38.2 dB (scores)",
         "  fidelity   SQNR 40.0 dB to the fake-quantized network (angle)",
