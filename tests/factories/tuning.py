@@ -100,12 +100,12 @@ def rounded_activation(values, low, high, kind):
     return [np.asarray(part) for part in (rounded, *gradients)]
 
 
-def rounded_exactly(values, kind, away):
+def rounded_exactly(values, kind, kernel):
     import tensorflow as tf
 
     from tflite_pipeline.train.tune.quantizers import round_exactly
 
-    return np.asarray(round_exactly(tf.constant(values, tf.float64), kind, away))
+    return np.asarray(round_exactly(tf.constant(values, tf.float64), kind, kernel))
 
 
 def rounded_constant(values, steps, fraction=1.0):

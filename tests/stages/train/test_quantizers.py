@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
+from tflite_pipeline.train.tune.kernels import Kernel
 from tflite_pipeline.train.tune.network import nudged
 
 pytestmark = pytest.mark.tf
@@ -65,7 +66,7 @@ def test_activations_become_what_quantize_and_dequantize_give(workers, tuning, n
 @pytest.mark.parametrize("name", KINDS)
 def test_exact_rounding_is_that_of_the_kernels(workers, tuning, name):
     one, x = KINDS[name], values_around(KINDS[name]).astype(np.float64)
-    rounded = workers.run("keras2", tuning.rounded_exactly, x, nudged(one), False)
+    rounded = workers.run("keras2", tuning.rounded_exactly, x, nudged(one), Kernel())
     np.testing.assert_allclose(rounded, quantized_and_back(x, nudged(one)), rtol=0, atol=1e-9 * one.high + 1e-15)
 
 
@@ -73,7 +74,7 @@ def test_exact_rounding_is_that_of_the_kernels(workers, tuning, name):
 def test_zero_stays_zero(workers, tuning, name):
     one, zeros = KINDS[name], np.zeros(3, np.float32)
     assert (workers.run("keras2", tuning.rounded_activation, zeros, one.low, one.high, one)[0] == 0).all()
-    assert (workers.run("keras2", tuning.rounded_exactly, zeros, nudged(one), False) == 0).all()
+    assert (workers.run("keras2", tuning.rounded_exactly, zeros, nudged(one), Kernel()) == 0).all()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -96,7 +97,7 @@ def test_gradients_pass_inside_and_move_the_ends_outside(workers, tuning, name):
 def test_halves_go_to_the_even_integer_or_away_from_zero(workers, tuning):
     one = Range(8, -128.0, 127.0, False, 0, True)
     x = np.array([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 300.0, -300.0])
-    even, away = (workers.run("keras2", tuning.rounded_exactly, x, one, kind) for kind in (False, True))
+    even, away = (workers.run("keras2", tuning.rounded_exactly, x, one, Kernel(way)) for way in ("once", "away"))
     assert even.tolist() == [0, 2, 2, 0, -2, -2, 127, -128]
     assert away.tolist() == [1, 2, 3, -1, -2, -3, 127, -128]
 
@@ -104,18 +105,21 @@ def test_halves_go_to_the_even_integer_or_away_from_zero(workers, tuning):
 def test_halves_go_away_from_the_integer_zero_when_that_is_no_real_zero(workers, tuning):
     """Kernels that average know integers only, and those of real numbers from 0 to 255 are negative half the way."""
     one = Range(8, 0.0, 255.0, False, 0, True)
-    away = workers.run("keras2", tuning.rounded_exactly, np.array([0.5, 100.5, 127.5, 128.5, 200.5]), one, True)
+    away = workers.run(
+        "keras2", tuning.rounded_exactly, np.array([0.5, 100.5, 127.5, 128.5, 200.5]), one, Kernel("away")
+    )
     assert away.tolist() == [0, 100, 127, 129, 201]
 
 
 def test_kernels_that_round_twice_may_end_one_step_above(workers, tuning):
     """7.46875 is 7.5 in sixteenths, and then 8; with more bits in between it stays below the half."""
     x = np.array([7.46875, 7.4, 7.5, -7.5, -7.53125, -0.5])
-    for shifts, wanted in (((4,), [8, 7, 8, -7, -7, 0]), ((9,), [7, 7, 8, -7, -8, 0])):
-        one = Range(8, -128.0, 127.0, False, 0, True, shifts)
-        assert workers.run("keras2", tuning.rounded_exactly, x, one, False).tolist() == wanted
-    one = Range(8, -128.0, 127.0, False, 0, True, (4, 9))
-    channels = workers.run("keras2", tuning.rounded_exactly, np.full((3, 2), 7.46875), one, False)
+    one = Range(8, -128.0, 127.0, False, 0, True)
+    for shift, wanted in ((4, [8, 7, 8, -7, -7, 0]), (9, [7, 7, 8, -7, -8, 0])):
+        kernel = Kernel("twice", shift=np.array([shift]))
+        assert workers.run("keras2", tuning.rounded_exactly, x, one, kernel).tolist() == wanted
+    kernel = Kernel("twice", shift=np.array([4, 9]))
+    channels = workers.run("keras2", tuning.rounded_exactly, np.full((3, 2), 7.46875), one, kernel)
     assert channels.tolist() == [[8, 7]] * 3
 
 
@@ -197,10 +201,19 @@ def test_a_channel_of_zeros_stays_zero(workers, tuning):
 def test_exact_rounding_of_kernels_that_round_twice_is_that_of_their_integer_instructions(workers, tuning):
     factors, shifts = np.sqrt([0.9, 0.1, 0.02, 0.0005]), (0, 1, 2, 5)
     sums = np.random.default_rng(0).integers(-900, 900, (5000, 4))
-    most = Range(8, -128.0, 127.0, False, 0, True, shifts)
-    found = workers.run("keras2", tuning.rounded_exactly, sums * factors, most, False)
+    most, kernel = Range(8, -128.0, 127.0, False, 0, True), Kernel("twice", shift=np.array(shifts))
+    found = workers.run("keras2", tuning.rounded_exactly, sums * factors, most, kernel)
     bits = np.array(shifts)
     multipliers = np.rint(factors * 2.0**bits * 2**31).astype(np.int64)
     doubled = (sums * multipliers + (1 << 30)) >> 31  # SQRDMULH
     wanted = np.where(bits > 0, (doubled + (1 << np.maximum(bits - 1, 0))) >> bits, doubled)  # SRSHL
     np.testing.assert_array_equal(found, np.clip(wanted, -128, 127))
+
+
+def test_sums_are_multiplied_in_float32_where_the_kernel_does(workers, tuning):
+    """The factor is rounded to float32 first, which decides what is nearly a half."""
+    unit, factor = np.array([0.1, 0.3]), np.array([0.25, 0.7], np.float32)
+    sums = np.random.default_rng(0).integers(-400, 400, (5000, 2))
+    one, kernel = Range(8, -128.0, 127.0, False, 0, True), Kernel("multiplied", unit, factor)
+    found = workers.run("keras2", tuning.rounded_exactly, sums * unit, one, kernel)
+    np.testing.assert_array_equal(found, np.clip(np.rint(sums.astype(np.float32) * factor), -128, 127))

@@ -68,8 +68,7 @@ class Range:
     """What an activation is rounded to: integers of so many bits between two real values.
 
     `symmetric` ranges have zero point 0 and one end, `high`; `group` is the number of the tensor whose range it shares.
-    Ranges that kernels prescribe are not `free` to be trained. `shifts` are the bits that a kernel which rounds twice
-    keeps behind the point in between, one for each channel (the last axis) or for all; empty where it rounds once.
+    Ranges that kernels prescribe are not `free` to be trained.
     """
 
     bits: int
@@ -78,7 +77,6 @@ class Range:
     symmetric: bool
     group: int
     free: bool
-    shifts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

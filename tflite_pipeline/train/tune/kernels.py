@@ -1,36 +1,63 @@
-"""Trained ranges and constants in; the same ranges, with how kernels that round twice come to their integers, out."""
+"""A graph, its constants and what they are rounded to in; how the kernels of LiteRT come to each integer out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.train.tune.biases import kernel_scales
+from tflite_pipeline.train.tune.biases import PLACES, kernel_scales
 from tflite_pipeline.train.tune.graph import FloatGraph
-from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
+from tflite_pipeline.train.tune.grids import Grids, scale_of
+from tflite_pipeline.train.tune.node import LEFT_OUT, Node
 
 Array = npt.NDArray[Any]
 
 
-def with_shifts(
-    graph: FloatGraph, constants: Mapping[int, Array], ranges: Mapping[int, Range], steps: Mapping[int, Steps]
-) -> dict[int, Range]:
-    """Add `shifts` to the ranges of convolutions whose weights have 4 bits.
+@dataclass(frozen=True)
+class Kernel:
+    """How a kernel rounds; arrays have one number for each channel, the last axis of the output, or one for all.
 
-    LiteRT computes these without XNNPACK: sums are multiplied by a number of 31 bits, rounded, and shifted right with a
-    second rounding. With 8 bits the shift is so wide that both are nearly one; XNNPACK rounds once.
+    - `once`: what is exact is rounded, a half to the even integer.
+    - `away`: likewise, a half away from the integer 0, as kernels that average do.
+    - `multiplied`: XNNPACK multiplies a sum of integers, of which one stands for `unit`, by `factor` in float32, and
+      rounds a half to the even integer.
+    - `twice`: LiteRT's own kernels multiply a sum by a number of 31 bits and round; then they shift it right by `shift`
+      bits and round again, a half up both times, like the instructions SQRDMULH and SRSHL of Arm.
     """
-    found = dict(ranges)
+
+    way: Literal["once", "away", "multiplied", "twice"] = "once"
+    unit: Array = field(default_factory=lambda: np.ones(1))
+    factor: Array = field(default_factory=lambda: np.ones(1, np.float32))
+    shift: Array = field(default_factory=lambda: np.zeros(1))
+
+
+def kernels_of(graph: FloatGraph, constants: Mapping[int, Array], grids: Grids) -> dict[int, Kernel]:
+    """Give the kernel that makes each activation of 8 bits whose own rounding shows, by number of the tensor."""
+    found: dict[int, Kernel] = {}
     for node in graph.nodes:
-        if node.name != "CONV_2D" or node.inputs[1] not in steps or steps[node.inputs[1]].bits != 4:
-            continue
-        read, kernel, made = node.inputs[0], node.inputs[1], node.outputs[0]
-        if read in ranges and made in ranges and ranges[read].bits == 8:
-            factors = scale_of(ranges[read]) * kernel_scales(constants[kernel], steps[kernel]) / scale_of(ranges[made])
-            _, exponents = np.frexp(np.atleast_1d(factors))
-            found[made] = replace(ranges[made], shifts=tuple(int(bits) for bits in np.maximum(-exponents, 0)))
+        if node.name == "AVERAGE_POOL_2D":
+            found[node.outputs[0]] = Kernel("away")
+        elif node.name in PLACES and (kernel := _of_sums(node, constants, grids)):
+            found[node.outputs[0]] = kernel
     return found
+
+
+def _of_sums(node: Node, constants: Mapping[int, Array], grids: Grids) -> Kernel | None:
+    read, weights = (node.inputs[place] for place in PLACES[node.name][:2])
+    steps, before, after = grids.constants.get(weights), grids.ranges.get(read), grids.ranges.get(node.outputs[0])
+    if LEFT_OUT in (read, weights) or steps is None or before is None or after is None or not steps.symmetric:
+        return None
+    if (before.bits, after.bits) != (8, 8):
+        return None
+    scales = np.atleast_1d(kernel_scales(constants[weights], steps))
+    unit = scale_of(before) * scales
+    if steps.bits == 8:
+        product = np.float32(scale_of(before)) * scales.astype(np.float32)
+        return Kernel("multiplied", unit, product / np.float32(scale_of(after)))
+    # Of the kernels of 4 bits XNNPACK has that of dense layers, which rounds once.
+    _, exponents = np.frexp(unit / scale_of(after))
+    return Kernel("twice", shift=np.maximum(-exponents, 0)) if node.name == "CONV_2D" else None

@@ -18,6 +18,7 @@ from tflite_pipeline.runtime.tensorflow import tensorflow
 from tflite_pipeline.train.tune.biases import on_grid, round_biases
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Grids
+from tflite_pipeline.train.tune.kernels import Kernel, kernels_of
 from tflite_pipeline.train.tune.quantizers import round_exactly
 from tflite_pipeline.train.tune.rounding import read_rounding
 
@@ -34,10 +35,10 @@ def _rounded(tuned: Tuned) -> Any:
     graph = read_float_graph(tuned.reference.path)
     grids = read_rounding(tuned.rounding) if tuned.rounding else Grids({}, {})
     constants, ranges = _exact(graph, grids), grids.ranges
-    averages = {number for node in graph.nodes if node.name == "AVERAGE_POOL_2D" for number in node.outputs}
+    kernels = kernels_of(graph, constants, grids)
 
     def observe(number: int, value: Any) -> Any:
-        return round_exactly(value, ranges[number], number in averages) if number in ranges else value
+        return round_exactly(value, ranges[number], kernels.get(number, Kernel())) if number in ranges else value
 
     return tf.function(lambda *feeds: graph(feeds, constants, observe), autograph=False, reduce_retracing=True)
 

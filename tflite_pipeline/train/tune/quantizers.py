@@ -6,6 +6,7 @@ from typing import Any
 
 from tflite_pipeline.runtime.tensorflow import tensorflow
 from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
+from tflite_pipeline.train.tune.kernels import Kernel
 
 _LEAST = 1e-30
 """A channel of zeros has a scale too."""
@@ -26,18 +27,17 @@ def round_activation(value: Any, low: Any, high: Any, kind: Range) -> Any:
     return fake(value, -high * (128 / 127), high, num_bits=kind.bits)
 
 
-def round_exactly(value: Any, one: Range, away: bool) -> Any:
-    """Clip and round a float64 activation as the file's kernels do, to float64; no gradient passes.
-
-    A half is rounded to the even integer; `away` rounds it away from the integer 0, as kernels that average do. Kernels
-    that round twice (`shifts`) round a half up both times, like the instructions SQRDMULH and SRSHL of Arm.
-    """
+def round_exactly(value: Any, one: Range, kernel: Kernel) -> Any:
+    """Clip and round a float64 activation as the kernel that makes it does, to float64; no gradient passes."""
     tf, step, most = tensorflow(), scale_of(one), 2 ** (one.bits - 1) - 1
     zero = 0.0 if one.symmetric else float(round(-most - 1 - one.low / step))
-    if one.shifts:
-        fine = tf.constant([2.0**bits for bits in one.shifts], tf.float64)
+    if kernel.way == "multiplied":
+        product = tf.cast(tf.round(value / kernel.unit), tf.float32) * kernel.factor
+        rounded = tf.round(tf.cast(product, tf.float64)) + zero
+    elif kernel.way == "twice":
+        fine = tf.constant(2.0**kernel.shift, tf.float64)
         rounded = tf.floor(tf.floor(value / step * fine + 0.5) / fine + 0.5) + zero
-    elif away:
+    elif kernel.way == "away":
         integer = value / step + zero
         rounded = tf.sign(integer) * tf.floor(tf.abs(integer) + 0.5)
     else:

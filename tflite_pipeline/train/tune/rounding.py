@@ -19,7 +19,7 @@ def write_rounding(path: Path, grids: Grids) -> None:
 def read_rounding(path: Path) -> Grids:
     """Read back what `write_rounding` wrote."""
     stored = json.loads(path.read_text())
-    ranges = {int(n): Range(**row | {"shifts": tuple(row["shifts"])}) for n, row in stored["ranges"].items()}
+    ranges = {int(n): Range(**row) for n, row in stored["ranges"].items()}
     return Grids(ranges, {int(n): Steps(**row) for n, row in stored["constants"].items()})
 
 

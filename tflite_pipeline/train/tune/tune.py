@@ -19,7 +19,6 @@ from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
 from tflite_pipeline.train.tune.faithful import Opened, open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Grids, read_grids
-from tflite_pipeline.train.tune.kernels import with_shifts
 from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of, refuse_logits
 from tflite_pipeline.train.tune.network import Course, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
@@ -133,7 +132,7 @@ def _trained(
     constants = weights.final()
     ranges = rounding.trained() if rounding else {}
     constants |= round_biases(graph, constants, ranges, grids.constants)
-    return constants, Grids(with_shifts(graph, constants, ranges, grids.constants), grids.constants)
+    return constants, Grids(ranges, grids.constants)
 
 
 def _written(trained: Grids, tuned: Reference, draft: Draft | None, out: Path) -> tuple[Ranges | None, Path | None]:
