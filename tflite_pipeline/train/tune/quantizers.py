@@ -8,6 +8,8 @@ from tflite_pipeline.runtime.tensorflow import tensorflow
 from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
 from tflite_pipeline.train.tune.kernels import Kernel
 
+_HAIR = 1e-9
+"""An average of integers that is a half may be computed a little lower in float64."""
 _LEAST = 1e-30
 """A channel of zeros has a scale too."""
 
@@ -39,7 +41,7 @@ def round_exactly(value: Any, one: Range, kernel: Kernel) -> Any:
         rounded = tf.floor(tf.floor(value / step * fine + 0.5) / fine + 0.5) + zero
     elif kernel.way == "away":
         integer = value / step + zero
-        rounded = tf.sign(integer) * tf.floor(tf.abs(integer) + 0.5)
+        rounded = tf.sign(integer) * tf.floor(tf.abs(integer) + 0.5 + _HAIR)
     else:
         rounded = tf.round(value / step + zero)
     return (tf.clip_by_value(rounded, -most - (one.bits == 8), most) - zero) * step
