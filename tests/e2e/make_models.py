@@ -46,9 +46,9 @@ def convolutions() -> Any:
     return keras.Model(image, keras.layers.Dense(CLASSES, name="scores")(hidden), name="images")
 
 
-def recurrent(library: Any) -> Any:
+def recurrent(library: Any, length: int = 5) -> Any:
     """A loop under Keras 3, a fused op under Keras 2."""
-    steps = library.Input((5, FEATURES), name="steps")
+    steps = library.Input((length, FEATURES), name="steps")
     hidden = library.layers.LSTM(6, name="lstm")(steps)
     return library.Model(steps, library.layers.Dense(CLASSES, name="scores")(hidden), name="loop")
 
@@ -88,6 +88,7 @@ def main(folder: Path) -> None:
     classifier(keras, cube, conv, keras.layers.Flatten()).save(folder / "solid.keras")
     recurrent(keras).save(folder / "recurrent3.keras")
     recurrent(tf_keras).save(folder / "recurrent2.h5")
+    recurrent(keras, 200).save(folder / "long.keras")
     module = tf.Module()
     module.held = [variable.value for variable in third.variables]
     specs = [tf.TensorSpec((None, FEATURES), tf.float32, name="features")]

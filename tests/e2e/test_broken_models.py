@@ -210,9 +210,9 @@ def case_signatures_in_integers(place: Any) -> Any:
     return float_file(place, "two_signatures.tflite", 4, scheme="full_int8")
 
 
-def case_loop_in_integers(place: Any) -> Any:
-    arrays = {"x": np.random.default_rng(0).random((40, 5, 4), np.float32)}
-    return recipe(place, "recurrent3.keras", arrays=arrays, quantization={"scheme": "int16x8"})
+def case_loop_too_long_for_integers(place: Any) -> Any:
+    arrays = {"x": np.random.default_rng(0).random((40, 200, 4), np.float32)}
+    return recipe(place, "long.keras", arrays=arrays, quantization={"scheme": "int16x8"})
 
 
 def training(place: Any, model: str = "keras3.keras", **keys: Any) -> dict[str, Any]:
