@@ -150,7 +150,11 @@ def test_fit_comes_before_the_export_and_qat_after_it(run):
     ("overrides", "told"),
     [
         (
-            ["training.learning_rate=1e30", "training.optimizer=sgd"],
+            [
+                "training.learning_rate=1e38",
+                "training.optimizer=sgd",
+                "training.schedule={kind: constant, warmup_epochs: 0.0}",
+            ],
             ["stage qat: ", "the loss became", "training.learning_rate"],
         ),
         (["training.batch=4096"], ["stage qat: ", "do not fill a batch of 4096", "training.batch"]),
