@@ -15,7 +15,10 @@ from tflite_pipeline.validate.interpreter import compute
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 ALL = sorted(path.relative_to(RECIPES) for path in RECIPES.rglob("*.yaml"))
 NEEDS_NETWORK = {Path("your_data/imagenet_mobilenet_v2.yaml")}
-SLOW = {Path("mobilenet_train.yaml")}
+SLOW = {
+    Path("mobilenet_train.yaml"),
+    *(Path(f"shared_data/resnet8_{name}.yaml") for name in ("clustered", "pruned", "two_of_four")),
+}
 RUNS_CODE = {Path("shared_data/spoken_digits.yaml")}
 FAILS_ON_PURPOSE = {Path("shared_data/anomaly_published.yaml")}
 RUNNABLE = [path for path in ALL if path not in NEEDS_NETWORK | SLOW]
