@@ -91,13 +91,13 @@ class Workers:
         try:
             connection.send((function, args))
         except (BrokenPipeError, ConnectionResetError):  # it died while it had nothing to do
-            raise self._died(kind, 0) from None
+            raise self._died(kind, child, 0) from None
         while True:
             wait([connection, child.sentinel])
             try:
                 message, value = connection.recv()
             except (EOFError, ConnectionResetError):
-                raise self._died(kind, log_start) from None
+                raise self._died(kind, child, log_start) from None
             if message == "progress":
                 if sink:
                     sink(*value)
@@ -109,12 +109,18 @@ class Workers:
 
     def close(self) -> None:
         """End all children at once; what they were doing is lost."""
-        for child, connection in list(self._children.values()):
+        for kind, (child, _) in list(self._children.items()):
             child.kill()
             child.join()
-            connection.close()
-        self._children.clear()
+            self._forget(kind)
         self._scratch.cleanup()
+
+    def _forget(self, kind: Kind) -> None:
+        """Close the connection to a child that is dead; a thread that waits for it may do so at the same time."""
+        with self._starting:
+            _, connection = self._children.pop(kind, (None, None))
+        if connection is not None:
+            connection.close()
 
     def __enter__(self) -> Workers:
         """Give the workers; leaving the block ends them."""
@@ -124,11 +130,9 @@ class Workers:
         """End all children."""
         self.close()
 
-    def _died(self, kind: Kind, log_start: int) -> StageError:
-        child, connection = self._children[kind]
-        self._children.pop(kind, None)
+    def _died(self, kind: Kind, child: multiprocessing.process.BaseProcess, log_start: int) -> StageError:
         child.join()
-        connection.close()
+        self._forget(kind)
         code = child.exitcode or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         usual = f"The library that crashed printed the last lines; the whole output is in {self._log}."

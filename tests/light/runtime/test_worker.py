@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def test_death_while_idle_is_told_by_the_next_job(tmp_path: Path) -> None:
         with pytest.raises(StageError, match="SIGKILL"):
             workers.run("plain", int, "7")
         assert workers.run("plain", int, "7") == 7
+
+
+def test_leaving_ends_what_another_thread_waits_for(tmp_path: Path) -> None:
+    for _ in range(5):
+        with ThreadPoolExecutor(1) as spare, Workers(tmp_path / "log.txt") as workers:
+            workers.run("plain", int, "7")
+            waiting = spare.submit(workers.run, "plain", time.sleep, 60)
+            time.sleep(0.05)
+        assert waiting.exception() is not None
 
 
 def test_full_disk_is_told_without_a_traceback(tmp_path: Path) -> None:
