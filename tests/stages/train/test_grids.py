@@ -140,8 +140,8 @@ def test_file_has_the_biases_that_training_left(trained, name):
         if file.dtype in ENDS or place != 2:
             continue
         found.add(file.dtype)
-        # Those of int64 have steps that are finer than float32.
-        assert np.abs(file.values * file.scales - values).max() <= ULP * np.abs(values).max(), op
+        # Those of int64 have steps that are finer than float32; the file's steps are products rounded to float32.
+        assert np.abs(file.values * file.scales - values).max() <= 2 * ULP * np.abs(values).max(), op
     whole = {
         "int16x8": {"int64"},
         "dynamic_int8": {"float32"},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.train.spec import Augment, EarlyStopping, Fit, Schedule, Tune
+from tflite_pipeline.train.spec import Augment, EarlyStopping, Falling, Fit, Tune
 
 pytestmark = pytest.mark.tf
 
@@ -44,7 +44,7 @@ def test_history_is_that_of_a_whole_run_when_one_breaks_off_within_an_epoch(
 
 def test_untrained_weights_stay_when_training_makes_it_worse(workers, training, make_samples, tmp_path):
     x, _ = numbers()
-    spec = tune(learning_rate=30.0, steps=2, schedule=Schedule())
+    spec = tune(learning_rate=30.0, steps=2, schedule=Falling(kind="constant", warmup_epochs=0))
     done, before, after, _ = workers.run(
         "keras2", training.run, "pupil", spec, make_samples({"": x}), tmp_path / "out", ("val_loss", "min"), True
     )
@@ -61,7 +61,7 @@ def test_weights_are_those_of_the_best_epoch(workers, training, make_samples, tm
         "keras3",
         training.run,
         "classifier",
-        tune(epochs=6, learning_rate=0.1, validation=0.3, schedule=Schedule()),
+        tune(epochs=6, learning_rate=0.1, validation=0.3, schedule=Falling(kind="constant", warmup_epochs=0)),
         make_samples({"": x}, {"": y}),
         tmp_path / "out",
         ("val_accuracy", "max"),
@@ -78,7 +78,7 @@ def test_lower_loss_then_the_earlier_epoch_wins_when_the_monitored_figure_ties(
     workers, training, make_samples, tmp_path, rate, best
 ):
     x, y = numbers()
-    spec = tune(learning_rate=rate, schedule=Schedule())
+    spec = tune(learning_rate=rate, schedule=Falling(kind="constant", warmup_epochs=0))
     done, _, _, _ = workers.run(
         "keras3",
         training.run,
@@ -108,7 +108,7 @@ def test_epochs_are_short_and_the_rate_falls_over_them_when_steps_are_limited(
     workers, training, make_samples, tmp_path
 ):
     x, _ = numbers()
-    spec = tune(steps=3, schedule=Schedule(kind="cosine", warmup_epochs=1, final=0.1))
+    spec = tune(steps=3, schedule=Falling(warmup_epochs=1, final=0.1))
     _, _, _, figures = workers.run("keras2", training.run, "pupil", spec, make_samples({"": x}), tmp_path / "out")
     assert figures["iterations"] == 9
     # The rate of the last step, the sixth of six after the epoch of warming up.

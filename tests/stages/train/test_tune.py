@@ -15,7 +15,7 @@ from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer, litert
 from tflite_pipeline.runtime.graph import read_graphs
-from tflite_pipeline.train.spec import Cluster, Prune, Qat, Schedule
+from tflite_pipeline.train.spec import Cluster, Falling, Prune, Qat
 from tflite_pipeline.validate.compression import check_compression, compression
 
 pytestmark = pytest.mark.tf
@@ -143,7 +143,7 @@ def test_row_0_is_the_untrained_state_and_the_best_row_is_kept(course):
 
 
 def test_the_last_epoch_counts_when_it_prunes(course):
-    tuned = course.tune(prune(epochs=2, learning_rate=0.5), (course.reference("plain_conv"),), None, course.digits())
+    tuned = course.tune(prune(epochs=2, learning_rate=2.0), (course.reference("plain_conv"),), None, course.digits())
     assert len(tuned.history) == 2  # what is not pruned yet has no row
     assert tuned.best_epoch == 1
     assert tuned.history[1]["val_accuracy"] < 0.5
@@ -153,7 +153,7 @@ def test_the_last_epoch_counts_when_it_prunes(course):
 def test_file_is_that_of_no_training_when_training_ruins_the_network(course, scheme):
     spec, samples, reference = Quantization(scheme=scheme), course.digits(), course.reference("plain_conv")
     draft = course.draft(spec, reference, samples)
-    ruinous = qat(epochs=1, learning_rate=50.0, optimizer="sgd", schedule=Schedule())
+    ruinous = qat(epochs=1, learning_rate=50.0, optimizer="sgd", schedule=Falling(kind="constant", warmup_epochs=0))
     tuned = course.tune(ruinous, (reference,), draft, samples)
     assert tuned.history[1]["val_accuracy"] < tuned.history[0]["val_accuracy"]
     assert tuned.best_epoch == 0
@@ -292,7 +292,7 @@ def test_an_infinite_loss_is_refused_and_leaves_no_result(course):
     samples, reference = course.digits(slice(128)), course.reference("heads", kind="linear")
     samples = replace(samples, labels=course.samples({"": np.zeros((128, 1))}, {"": np.ones((128, 2))}).labels)
     out = course.place()
-    wild = prune(learning_rate=1e30, optimizer="sgd", schedule=Schedule())
+    wild = prune(learning_rate=1e30, optimizer="sgd", schedule=Falling(kind="constant", warmup_epochs=0))
     with pytest.raises(StageError, match=r"the loss became (nan|inf) in epoch 1") as caught:
         course.tune(wild, (reference,), None, samples, out=out)
     assert "training.learning_rate" in caught.value.remedy
