@@ -198,6 +198,12 @@ class Predictions:
     batch: int
     digest: str
 
+    @classmethod
+    def of(cls, outputs: dict[str, Path], count: int, batch: int) -> Predictions:
+        """Label files that are written; the digest stands for all that they hold."""
+        content = "".join(file_digest(outputs[name]) for name in sorted(outputs))
+        return cls(outputs, count, batch, hashlib.sha256(content.encode()).hexdigest())
+
 
 @dataclass(frozen=True)
 class Parity:

@@ -55,7 +55,7 @@ from tflite_pipeline.stage import Observer, Runner, told_by
 from tflite_pipeline.store import Entry
 from tflite_pipeline.targets.litert import check_targets
 from tflite_pipeline.train.spec import steps_of
-from tflite_pipeline.training import Training
+from tflite_pipeline.training import TrainingSteps
 from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.gates import judge, verdict
@@ -105,12 +105,12 @@ class Course:
     bench: Bench
     runner: Runner
 
-    def training(self, evaluation: Entry[Samples] | None) -> Training:
+    def training(self, evaluation: Entry[Samples] | None) -> TrainingSteps:
         """Give the training steps; their samples are none of those of the evaluation."""
         recipe = self.loaded.recipe
         symmetric = recipe.quantization.symmetric_activations
         samples = functools.cache(lambda: self._samples("training", _digests(evaluation)))
-        return Training(steps_of(recipe.training), recipe.seed, symmetric, self.runner, samples)
+        return TrainingSteps(steps_of(recipe.training), recipe.seed, symmetric, self.runner, samples)
 
     def run(self) -> tuple[Facts, list[Path]]:
         """Give what was found out, and the files to hand over beside the quantized one."""
@@ -168,7 +168,6 @@ class Course:
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
             training=training.told(trained, tuned),
-            compression=compared.artifact.compression,
             seconds=self.runner.seconds,
             cached=self.runner.cached,
             versions=versions(),

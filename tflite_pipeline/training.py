@@ -28,7 +28,7 @@ Draft = tuple[Entry[QuantizedModel], Entry[Ranges] | None]
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSteps:
     """The steps, and what they need; `samples` prepares the training samples when a step first wants them.
 
     `symmetric` says that int8 activations have zero point 0.

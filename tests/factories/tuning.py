@@ -140,7 +140,7 @@ def untrained(reference, draft, inputs):
     from tflite_pipeline.train.tune.graph import read_float_graph
     from tflite_pipeline.train.tune.grids import read_grids
     from tflite_pipeline.train.tune.lesson import Lesson
-    from tflite_pipeline.train.tune.network import Course, Rounding, build_network
+    from tflite_pipeline.train.tune.network import Computation, Rounding, build_network
     from tflite_pipeline.train.tune.weights import Bonds, Weights
 
     graph = read_float_graph(reference.path)
@@ -148,7 +148,7 @@ def untrained(reference, draft, inputs):
     weights = Weights(graph, {}, grids.constants if grids else {}, Bonds())
     names = tuple(info.name for info in reference.inputs)
     rounding = Rounding(grids) if grids else None
-    network = build_network(Course(graph, names, weights, rounding, Lesson(None, (), {}, None)))
+    network = build_network(Computation(graph, names, weights, rounding, Lesson(None, (), {}, None)))
     with tf.GradientTape() as tape:
         outputs = network(inputs)
         total = tf.add_n([tf.reduce_sum(tf.square(output)) for output in outputs])

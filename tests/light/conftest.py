@@ -50,7 +50,9 @@ def make_samples(tmp_path: Path) -> MakeSamples:
 def make_report() -> MakeReport:
     """A function from what a training and its fidelity gave to the report of a tiny file."""
 
-    def make(fidelity: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
+    def make(
+        fidelity: dict[str, Any] | None = None, compression: dict[str, Any] | None = None, **facts: Any
+    ) -> dict[str, Any]:
         output = TensorInfo("scores", (1, 4), "int8", 1 / 256, -128)
         top1 = {
             "reference": 0.931,
@@ -69,7 +71,9 @@ def make_report() -> MakeReport:
             "gates": [],
             "reference": Reference(DATA / "float32.tflite", "0", (), (output,), None, None, "keras_file"),
             "quantized": QuantizedModel(file, "cd", "full_int8", "int8", engine),
-            "evaluation": Evaluation({"top1": top1}, {}, {}, {}, audit, (), (output,), fidelity or {}),
+            "evaluation": Evaluation(
+                {"top1": top1}, {}, {}, {}, audit, (), (output,), fidelity or {}, compression or {}
+            ),
             "profiles": {"reference": profile, "quantized": profile},
             "samples": {},
             "calibration": {},
@@ -131,8 +135,8 @@ def training() -> dict[str, Any]:
 def compression() -> dict[str, Any]:
     """What a pruned file holds."""
     row = {"op": "FULLY_CONNECTED", "elements": 1280, "zeros": 0.5, "distinct": 180, "distinct_in_channel": 25}
-    rows = [{**row, "tensor": "dense/MatMul", "two_of_four": True}]
-    return {"weights": rows, "zeros": 0.5, "compressed_bytes": 2048, "unread": []}
+    rows = [{**row, "tensor": "dense/MatMul", "layer": "dense", "two_of_four": True}]
+    return {"weights": rows, "zeros": 0.5, "compressed_bytes": 2048, "unread": [], "findings": []}
 
 
 @pytest.fixture

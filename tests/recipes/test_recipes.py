@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.runtime import litert
-from tflite_pipeline.validate.interpreter import compute
+from tflite_pipeline.runtime.answers import compute
 
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 ALL = sorted(path.relative_to(RECIPES) for path in RECIPES.rglob("*.yaml"))

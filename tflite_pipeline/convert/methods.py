@@ -15,7 +15,7 @@ from tflite_pipeline.convert.engines.job import Limits
 from tflite_pipeline.convert.plan import Plan
 from tflite_pipeline.convert.spec import DEFAULT_METHOD, HISTOGRAM_METHODS, Method, Quantization
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.runtime.graph import Graph, read_graphs
+from tflite_pipeline.runtime.graph import FIXED_RANGE, Graph, read_graphs
 from tflite_pipeline.schemes import SCHEMES
 
 SMOOTHING = 0.95
@@ -24,8 +24,6 @@ SAMPLES_HELD = 90
 """Percent of the samples whose largest value a range of sample_percentile holds; of the smallest likewise."""
 LEAST_SCALE = 1.01 * 6 / 2**31
 """Below, kernels with a fused RELU6 refuse the file: 6 / scale must fit in 32 bits. One percent is for rounding."""
-FIXED_RANGE = frozenset({"SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION"})
-"""Ops whose kernels prescribe the scale of what they put out."""
 RESHAPING = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"})
 """Ops that put out the values that they read; quantizers use one scale for both."""
 

@@ -20,8 +20,7 @@ class Facts:
     """What the stages handed over; `samples` and `profiles` are by role and by file.
 
     `training` is empty, or `{steps: [{method, epochs, best_epoch, history}], kept}`: `history` has a row of figures an
-    epoch, `best_epoch` is the number of the row whose weights were kept. `compression` tells the zeros and different
-    values of the file's weights; it is empty where nothing was pruned or clustered.
+    epoch, `best_epoch` is the number of the row whose weights were kept.
     """
 
     recipe: dict[str, Any]
@@ -39,7 +38,6 @@ class Facts:
     cached: list[str]
     versions: dict[str, str]
     training: dict[str, Any] = field(default_factory=dict)
-    compression: dict[str, Any] = field(default_factory=dict)
 
 
 def build_report(facts: Facts) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def _training(facts: Facts) -> dict[str, Any]:
         "steps": facts.training.get("steps", []),
         "kept": facts.training.get("kept", {}),
         "fidelity": facts.evaluation.fidelity,
-        "compression": facts.compression or None,
+        "compression": facts.evaluation.compression or None,
     }
 
 

@@ -28,7 +28,12 @@ _WITH_WEIGHTS = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM",
     "UNIDIRECTIONAL_SEQUENCE_RNN",
 }
-_BORDER = {"QUANTIZE", "DEQUANTIZE"}
+BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
+"""Ops that change the dtype at a border of integers."""
+NO_DATA = frozenset({"SHAPE", "RANK"})
+"""Ops that look at a tensor's shape only."""
+FIXED_RANGE = frozenset({"SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION"})
+"""Ops whose kernels prescribe the scale of what they put out."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Graph:
         """
         makers: dict[int, Op] = {}
         for op in self.ops:
-            maker = makers.get(op.inputs[0]) if op.name in _BORDER else op
+            maker = makers.get(op.inputs[0]) if op.name in BORDER else op
             if maker is not None:
                 makers.update(dict.fromkeys(op.outputs, maker))
         names: dict[int, list[str]] = {op.index: [] for op in self.ops}

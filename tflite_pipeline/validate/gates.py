@@ -41,7 +41,7 @@ def judge(
     `size` in bytes; `latency_ms` None where it was not measured; `noise` says that the file was calibrated on noise,
     which fails every accuracy gate; `targets` are the checks of the targets that the recipe names.
     """
-    judges = (_drops, _training_drops, _conversion_drops, _least, _agreements, _fidelities)
+    judges = (_drops, _least, _agreements, _fidelities)
     accuracy = [gate for judge_one in judges for gate in judge_one(spec, evaluation)]
     if noise:
         accuracy = [_on_noise(gate) for gate in accuracy]
@@ -95,36 +95,43 @@ def _target(check: dict[str, Any]) -> Gate:
     )
 
 
+@dataclass(frozen=True)
+class _Gap:
+    """A limit on how much a metric loses from one side to another: which figures, and what they are called."""
+
+    gate: str
+    sides: tuple[str, str]
+    drop: str
+    text: str
+
+
+_GAPS = (
+    _Gap("max_drop", ("reference", "quantized"), "", "{} went from {:.4g} to {:.4g}"),
+    _Gap(
+        "max_training_drop",
+        ("float", "fake_quant"),
+        "training_drop",
+        "{} went from {:.4g} in float to {:.4g} in the fake-quantized network",
+    ),
+    _Gap(
+        "max_conversion_drop",
+        ("fake_quant", "tflite"),
+        "conversion_drop",
+        "{} went from {:.4g} in the fake-quantized network to {:.4g} in the file",
+    ),
+)
+
+
 def _drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
-    for key, limit in spec.max_drop.items():
-        name, row = f"max_drop:{key}", evaluation.metrics.get(key)
-        if row is None:
-            yield _missing(name, limit)
-            continue
-        text = f"{key} went from {row['reference']:.4g} to {row['quantized']:.4g}"
-        yield _drop(name, limit, row, spec, text)
-
-
-def _training_drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
-    for key, limit in spec.max_training_drop.items():
-        name, row = f"max_training_drop:{key}", evaluation.fidelity.get("metrics", {}).get(key)
-        if row is None:
-            yield _missing(name, limit)
-            continue
-        text = f"{key} went from {row['float']:.4g} in float to {row['fake_quant']:.4g} in the fake-quantized network"
-        yield _drop(name, limit, {**row["training_drop"], "samples": row["samples"]}, spec, text)
-
-
-def _conversion_drops(spec: Gates, evaluation: Evaluation) -> Iterator[Gate]:
-    for key, limit in spec.max_conversion_drop.items():
-        name, row = f"max_conversion_drop:{key}", evaluation.fidelity.get("metrics", {}).get(key)
-        if row is None:
-            yield _missing(name, limit)
-            continue
-        text = (
-            f"{key} went from {row['fake_quant']:.4g} in the fake-quantized network to {row['tflite']:.4g} in the file"
-        )
-        yield _drop(name, limit, {**row["conversion_drop"], "samples": row["samples"]}, spec, text)
+    for gap in _GAPS:
+        rows = evaluation.fidelity.get("metrics", {}) if gap.drop else evaluation.metrics
+        for key, limit in getattr(spec, gap.gate).items():
+            name, row = f"{gap.gate}:{key}", rows.get(key)
+            if row is None:
+                yield _missing(name, limit)
+                continue
+            text = gap.text.format(key, *(row[side] for side in gap.sides))
+            yield _drop(name, limit, {**row, **row.get(gap.drop, {})}, spec, text)
 
 
 def _drop(name: str, limit: float, row: dict[str, Any], spec: Gates, text: str) -> Gate:

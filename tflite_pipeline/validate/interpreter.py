@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.artifacts import Predictions, Samples, file_digest
+from tflite_pipeline.artifacts import Predictions, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import inference
-from tflite_pipeline.runtime.inference import Job, shape_text
+from tflite_pipeline.runtime.answers import collect, output_files
 
 Array = npt.NDArray[Any]
 
@@ -27,42 +25,14 @@ def predict(path: Path, samples: Samples, threads: int, out: Path) -> Prediction
     Writes `out/outputs/<name>.npy`. Raises StageError where inputs do not fit the file, and on NaN.
     """
     job = inference.widen(inference.plan(path, inference.inputs_of(samples)))
-    (out / "outputs").mkdir()
-    files = {info.name: out / "outputs" / f"{quote(info.name, safe=' ')}.npy" for info in job.outputs}
+    files = output_files(job.outputs, out)
 
     def sink(name: str, shape: tuple[int, ...]) -> Array:
         return np.lib.format.open_memmap(files[name], mode="w+", dtype=np.float32, shape=shape)
 
-    for name, values in _run(job, threads, sink).items():
+    for name, values in collect(job, threads, sink).items():
         _refuse_nan(path, name, values, samples.rows)
-    digest = hashlib.sha256("".join(file_digest(files[name]) for name in sorted(files)).encode()).hexdigest()
-    return Predictions(outputs=files, count=job.count, batch=job.rows, digest=digest)
-
-
-def compute(path: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Run a file over a few samples held in memory: float32 outputs by name, first axis the samples."""
-    return _run(inference.plan(path, inputs), 1, lambda _, shape: np.empty(shape, np.float32))
-
-
-def _run(job: Job, threads: int, sink: Callable[[str, tuple[int, ...]], Array]) -> dict[str, Array]:
-    """Fill a float32 array an output, made by `sink(name, shape)`; the threads write rows of their own."""
-    arrays: dict[str, Array] = {}
-
-    def fill(start: int, outputs: list[Array]) -> None:
-        for info, rows in zip(job.outputs, outputs, strict=True):
-            if start == 0:
-                arrays[info.name] = sink(info.name, (job.count, *rows.shape[1:]))
-            array = arrays[info.name]
-            if rows.shape[1:] != array.shape[1:]:
-                first, later = shape_text(array.shape[1:]), shape_text(rows.shape[1:])
-                raise StageError(
-                    f"output '{info.name}' of '{job.path.name}' must have one shape for all samples. "
-                    f"Got {first} for sample 0 and {later} for sample {start}."
-                )
-            array[start : start + job.rows] = rows
-
-    inference.run(job, threads, fill, "predicting")
-    return arrays
+    return Predictions.of(files, job.count, job.rows)
 
 
 def _refuse_nan(path: Path, name: str, values: Array, rows: Sequence[int]) -> None:

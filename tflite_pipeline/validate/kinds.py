@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from tflite_pipeline.runtime.graph import Graph, Op, Weight
+from tflite_pipeline.runtime.graph import BORDER, NO_DATA, Graph, Op, Weight
 
 FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
 INTEGERS = frozenset({"int4", "int8", "uint8", "int16"})
@@ -21,9 +21,6 @@ IN_BLOCKS = frozenset({"FULLY_CONNECTED", "EMBEDDING_LOOKUP"})
 _ON_THE_FLY = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 """Ops with a kernel for integer weights and float activations: a DEQUANTIZE before their weights was meant."""
 _LOOKUPS = frozenset({"GATHER", "EMBEDDING_LOOKUP"})
-_NO_DATA = frozenset({"SHAPE", "RANK"})
-"""Ops that look at a tensor's shape, never at its values."""
-_BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def computed_in(graph: Graph, op: Op) -> frozenset[str]:
 
     What only changes the dtype at the border works on none.
     """
-    if op.name in _BORDER | _NO_DATA or (op.name == "CAST" and graph.at_border(op)):
+    if op.name in BORDER | NO_DATA or (op.name == "CAST" and graph.at_border(op)):
         return frozenset()
     tensors = [graph.tensors[i] for i in graph.activations_of(op)]
     return frozenset(t.dtype for t in tensors if t.dtype in FLOATS or (t.dtype in INTEGERS and t.quantized))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tflite_pipeline.artifacts import Parity, Reference
-from tflite_pipeline.validate.interpreter import compute
+from tflite_pipeline.runtime.answers import compute
 
 Array = npt.NDArray[Any]
 

@@ -33,7 +33,7 @@ def test_the_page_shows_zeros_and_the_compressed_size(tmp_path, make_report, tra
     assert "Training prune: kept epoch 2 of 2" in text
     assert "fake-quantized" not in text
     assert "50.00% of the weights are zero. Compressed, as an app package holds it, the file has 2.0 KiB; plain" in text
-    assert "dense/MatMul FULLY_CONNECTED 1280 50.00% 180 25 yes" in text
+    assert "dense FULLY_CONNECTED 1280 50.00% 180 25 yes" in text
 
 
 def test_the_page_says_nothing_of_training_when_there_was_none(tmp_path, make_report) -> None:

@@ -8,9 +8,10 @@ import pytest
 from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer, litert, progress
+from tflite_pipeline.runtime.answers import compute
 from tflite_pipeline.runtime.inference import BATCH
 from tflite_pipeline.runtime.litert import dequantize, quantize
-from tflite_pipeline.validate.interpreter import compute, predict
+from tflite_pipeline.validate.interpreter import predict
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -7,7 +7,7 @@ import pytest
 
 from tflite_pipeline.artifacts import Reference
 from tflite_pipeline.runtime import litert
-from tflite_pipeline.validate.interpreter import compute
+from tflite_pipeline.runtime.answers import compute
 from tflite_pipeline.validate.parity import check_parity
 
 DATA = Path(__file__).parents[2] / "data"

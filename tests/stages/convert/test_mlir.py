@@ -22,8 +22,8 @@ from tflite_pipeline.convert.plan import make_plan
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer, litert
+from tflite_pipeline.runtime.answers import compute
 from tflite_pipeline.runtime.graph import Graph, Op, Tensor, read_graphs
-from tflite_pipeline.validate.interpreter import compute
 
 pytestmark = pytest.mark.tf
 

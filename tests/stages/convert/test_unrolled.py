@@ -14,8 +14,8 @@ from tflite_pipeline.convert.export import export
 from tflite_pipeline.convert.quantize import quantize
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.errors import StageError
+from tflite_pipeline.runtime.answers import compute
 from tflite_pipeline.runtime.graph import Graph, read_graphs
-from tflite_pipeline.validate.interpreter import compute
 from tflite_pipeline.validate.parity import check_parity
 
 pytestmark = pytest.mark.tf

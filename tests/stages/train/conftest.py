@@ -16,6 +16,7 @@ from tflite_pipeline.convert.calibrate import calibrate
 from tflite_pipeline.convert.export import export
 from tflite_pipeline.convert.quantize import choose_engine, quantize
 from tflite_pipeline.convert.spec import Quantization, as_trained
+from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.worker import Workers
 from tflite_pipeline.train.tune.predict import predict_rounded
 from tflite_pipeline.train.tune.tune import tune
@@ -23,11 +24,26 @@ from tflite_pipeline.validate.interpreter import predict
 
 
 @pytest.fixture(scope="session")
-def training():
-    """The module `tests/factories/training.py`, whose functions the workers run."""
+def factories():
+    """Where the modules lie that workers import by their bare name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[2] / "factories")
-        return importlib.import_module("training")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="session")
+def training(factories):
+    return factories("training")
+
+
+@pytest.fixture(scope="session")
+def tuning(factories):
+    return factories("tuning")
+
+
+@pytest.fixture(scope="session")
+def compressing(factories):
+    return factories("compressing")
 
 
 @pytest.fixture
@@ -111,8 +127,23 @@ class Course:
 
 
 @pytest.fixture(scope="session")
-def course(workers, tmp_path_factory):
+def course(factories, workers, tmp_path_factory):
     """Nets of `tests/factories/tuning.py` on their way from a Keras model to a trained and quantized file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "factories")
-        yield Course(workers, tmp_path_factory.mktemp("course"))
+    return Course(workers, tmp_path_factory.mktemp("course"))
+
+
+@pytest.fixture(scope="session")
+def one_by_one():
+    """Run LiteRT on each sample by itself and join its answers: `one_by_one(path, feeds)`."""
+
+    def run(path, feeds):
+        interpreter = litert.open_interpreter(path)
+        answers = []
+        for sample in zip(*feeds, strict=True):
+            for row, values in zip(interpreter.get_input_details(), sample, strict=True):
+                interpreter.set_tensor(row["index"], values[None])
+            interpreter.invoke()
+            answers.append([interpreter.get_tensor(row["index"]) for row in interpreter.get_output_details()])
+        return [np.concatenate(column) for column in zip(*answers, strict=True)]
+
+    return run

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,14 +12,6 @@ from tflite_pipeline.errors import StageError
 from tflite_pipeline.train.tune.clusters import Clusters, clusters_of, find_clusters
 
 pytestmark = pytest.mark.tf
-
-
-@pytest.fixture(scope="module")
-def compressing() -> Iterator[ModuleType]:
-    """The module that workers import by its bare name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "factories")
-        yield importlib.import_module("compressing")
 
 
 def kernel(*shape: int, zeros: float = 0.0) -> np.ndarray:

@@ -29,19 +29,7 @@ def feeds_of(path, batch):
         yield (noise.integers(0, 5, shape) if whole else noise.uniform(-1, 1, shape)).astype(info.dtype)
 
 
-def one_by_one(path, feeds):
-    """Run LiteRT on each sample by itself and join its answers."""
-    interpreter = litert.open_interpreter(path)
-    answers = []
-    for sample in zip(*feeds, strict=True):
-        for row, values in zip(interpreter.get_input_details(), sample, strict=True):
-            interpreter.set_tensor(row["index"], values[None])
-        interpreter.invoke()
-        answers.append([interpreter.get_tensor(row["index"]) for row in interpreter.get_output_details()])
-    return [np.concatenate(column) for column in zip(*answers, strict=True)]
-
-
-def check(path):
+def check(path, one_by_one):
     """Compare outputs with LiteRT, traced once for every batch, and ask for the gradient of every weight."""
     import tensorflow as tf
 
@@ -69,20 +57,20 @@ def check(path):
 
 
 @pytest.mark.parametrize("name", ["conv_net", "float16", "float32", "float32_dynamic_batch", "two_by_two", "upscale"])
-def test_a_stored_file_equals_litert(name):
-    check(DATA / f"{name}.tflite")
+def test_a_stored_file_equals_litert(name, one_by_one):
+    check(DATA / f"{name}.tflite", one_by_one)
 
 
 @pytest.mark.parametrize("function", NETS)
-def test_a_network_equals_litert(workers, tmp_path, function):
+def test_a_network_equals_litert(workers, tmp_path, function, one_by_one):
     model = KerasModel("factory", {"function": function, "arguments": {}}, 3, "", 0)
-    check(workers.run("keras3", export, model, 1, None, 0, tmp_path).path)
+    check(workers.run("keras3", export, model, 1, None, 0, tmp_path).path, one_by_one)
 
 
 @pytest.mark.parametrize("name", ["keyword_spotting/kws.h5", "image_classification/resnet8.h5"])
-def test_a_trained_network_equals_litert(workers, shared_data, tmp_path, name):
+def test_a_trained_network_equals_litert(workers, shared_data, tmp_path, name, one_by_one):
     model = KerasModel("keras_file", {"path": str(shared_data / name)}, 2, "", 0)
-    check(workers.run("keras2", export, model, 1, None, 0, tmp_path).path)
+    check(workers.run("keras2", export, model, 1, None, 0, tmp_path).path, one_by_one)
 
 
 def test_the_observer_sees_inputs_and_results_and_may_replace_them():
@@ -111,9 +99,9 @@ def test_a_constant_is_replaced():
     np.testing.assert_allclose(output.numpy(), np.full((2, 4), 0.25), atol=1e-7)
 
 
-def test_a_kernel_without_all_gradients_is_computed_otherwise(workers, tmp_path, monkeypatch):
+def test_a_kernel_without_all_gradients_is_computed_otherwise(workers, tmp_path, monkeypatch, one_by_one):
     from tflite_pipeline.train.tune import ops_conv
 
     monkeypatch.setattr(ops_conv, "_has_all_gradients", lambda tf: False)
     model = KerasModel("factory", {"function": "float_nets:groups", "arguments": {}}, 3, "", 0)
-    check(workers.run("keras3", export, model, 1, None, 0, tmp_path).path)
+    check(workers.run("keras3", export, model, 1, None, 0, tmp_path).path, one_by_one)

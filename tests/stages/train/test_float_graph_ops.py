@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.draft import Draft
 from tflite_pipeline.train.tune.graph import read_float_graph, refusals
 
@@ -238,36 +237,24 @@ def convert(function, shapes):
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
 
 
-def one_by_one(path, feeds):
-    """Run LiteRT on each sample by itself and join its answers."""
-    interpreter = litert.open_interpreter(path)
-    answers = []
-    for sample in zip(*feeds, strict=True):
-        for row, values in zip(interpreter.get_input_details(), sample, strict=True):
-            interpreter.set_tensor(row["index"], values[None])
-        interpreter.invoke()
-        answers.append([interpreter.get_tensor(row["index"]) for row in interpreter.get_output_details()])
-    return [np.concatenate(column) for column in zip(*answers, strict=True)]
-
-
 @pytest.mark.parametrize(("name", "function", "shapes"), CASES, ids=[case[0] for case in CASES])
-def test_an_op_equals_litert_when_the_batch_is_1_and_3(name, function, shapes, tmp_path):
+def test_an_op_equals_litert_when_the_batch_is_1_and_3(name, function, shapes, tmp_path, one_by_one):
     path = tmp_path / "op.tflite"
     path.write_bytes(convert(function, shapes))
-    assert_equal(path, name, shapes)
+    assert_equal(path, name, shapes, one_by_one)
 
 
 @pytest.mark.parametrize(("name", "options", "operand", "shape"), DRAFTED, ids=[row[0] for row in DRAFTED])
-def test_an_op_that_the_converter_does_not_make_equals_litert(name, options, operand, shape, tmp_path):
+def test_an_op_that_the_converter_does_not_make_equals_litert(name, options, operand, shape, tmp_path, one_by_one):
     draft = Draft(convert(lambda tf, x: tf.exp(x), [IMAGE]))
     (value,) = draft.graph.outputs
     operands = [value] if operand is None else [value, draft.constant(np.array(operand, np.int32))]
     path = tmp_path / "op.tflite"
     path.write_bytes(draft.finish([draft.op(name, operands, shape, *options[:1], **dict(options[1:]))]))
-    assert_equal(path, name, [IMAGE])
+    assert_equal(path, name, [IMAGE], one_by_one)
 
 
-def assert_equal(path, name, shapes):
+def assert_equal(path, name, shapes, one_by_one):
     graph = read_float_graph(path)
     assert name in [node.name for node in graph.nodes]
     assert refusals(graph) == []

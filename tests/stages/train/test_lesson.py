@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,14 +19,6 @@ SIGMOID = Output("yes", (1, 1), 7, 6, "sigmoid")
 LINEAR = Output("box", (1, 2), 5, 5, "")
 ONE = Output("price", (1, 1), 5, 5, "")
 PIXELS = Output("mask", (1, 6, 6, 3), 3, 2, "softmax")
-
-
-@pytest.fixture(scope="module")
-def tuning():
-    """The module that workers import by its bare name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "factories")
-        yield importlib.import_module("tuning")
 
 
 def qat(**section):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 
@@ -16,11 +14,6 @@ from tflite_pipeline.validate.interpreter import predict
 pytestmark = pytest.mark.tf
 
 NETS = ("everything", "two_by_two")
-
-
-@pytest.fixture(scope="module")
-def tuning(course):
-    return importlib.import_module("tuning")
 
 
 @pytest.fixture(scope="module")

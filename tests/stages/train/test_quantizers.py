@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -22,14 +19,6 @@ KINDS = {
     "symmetric": Range(8, -1.3, 1.3, True, 0, True),
     "int16": Range(16, -1.3, 1.3, True, 0, True),
 }
-
-
-@pytest.fixture(scope="module")
-def tuning():
-    """The module that workers import by its bare name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "factories")
-        yield importlib.import_module("tuning")
 
 
 def values_around(one: Range) -> np.ndarray:

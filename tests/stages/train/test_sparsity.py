@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,14 +13,6 @@ import pytest
 from tflite_pipeline.train.tune.sparsity import Sparsity, groups_mask, largest_mask, zeros_mask
 
 pytestmark = pytest.mark.tf
-
-
-@pytest.fixture(scope="module")
-def compressing() -> Iterator[ModuleType]:
-    """The module that workers import by its bare name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "factories")
-        yield importlib.import_module("compressing")
 
 
 def kernel(*shape: int) -> np.ndarray:

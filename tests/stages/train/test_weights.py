@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,6 @@ pytestmark = pytest.mark.tf
 DATA = Path(__file__).parents[2] / "data"
 PATH = DATA / "conv_net.tflite"
 CONV, DEPTHWISE, BIAS, HIDDEN, HIDDEN_BIAS, SCORES, SCORES_BIAS = 7, 3, 8, 5, 1, 4, 2
-
-
-@pytest.fixture(scope="module")
-def tuning(course):
-    return importlib.import_module("tuning")
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,12 @@ from tflite_pipeline.convert.observe import uncalibratable
 from tflite_pipeline.convert.plan import Plan, make_plan
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime import ai_edge, flatbuffer
-from tflite_pipeline.runtime.graph import Graph, Op
+from tflite_pipeline.runtime.graph import BORDER, NO_DATA, Graph, Op
 from tflite_pipeline.runtime.layers import fits, place_of
 from tflite_pipeline.runtime.treatment import Treatment
 from tflite_pipeline.schemes import SCHEMES
 
 _BITS = {"float32": 0, "int4": 4, "int8": 8, "float16": 16, "int16": 16}
-_NO_DATA = {"QUANTIZE", "DEQUANTIZE", "SHAPE", "RANK"}
-"""Ops that change the dtype at a border, and ops that look at a tensor's shape only."""
 _TOLD = 3
 """How many ops an error names before it counts the rest."""
 
@@ -158,7 +156,7 @@ def choose_treatment(spec: Quantization, scheme: str, graph: Graph, op: Op) -> T
 
 
 def _is_float(graph: Graph, op: Op) -> bool:
-    if op.name in _NO_DATA or (op.name == "CAST" and graph.at_border(op)):
+    if op.name in BORDER | NO_DATA or (op.name == "CAST" and graph.at_border(op)):
         return False
     return any(graph.tensors[i].dtype == "float32" for i in graph.activations_of(op))
 

@@ -12,17 +12,9 @@ import numpy.typing as npt
 from tflite_pipeline.runtime.revision import Revision
 from tflite_pipeline.train.tune.graph import FloatGraph
 from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
+from tflite_pipeline.train.tune.node import LEFT_OUT, SUMS
 
 Array = npt.NDArray[Any]
-
-PLACES = {
-    "CONV_2D": (0, 1, 2),
-    "CONV_3D": (0, 1, 2),
-    "DEPTHWISE_CONV_2D": (0, 1, 2),
-    "FULLY_CONNECTED": (0, 1, 2),
-    "TRANSPOSE_CONV": (2, 1, 3),
-}
-"""Ops with a bias: which of their inputs are the activation, the kernel and the bias."""
 
 
 def round_biases(
@@ -34,7 +26,9 @@ def round_biases(
     """
     found: dict[int, list[Array]] = {}
     for node in graph.nodes:
-        read, kernel, bias = (_input(node.inputs, place) for place in PLACES.get(node.name, (-1, -1, -1)))
+        if node.name not in SUMS:
+            continue
+        read, kernel, bias = SUMS[node.name].inputs_of(node.inputs)
         if bias not in constants or read not in ranges or kernel not in steps or not steps[kernel].symmetric:
             continue
         step = scale_of(ranges[read]) * kernel_scales(constants[kernel], steps[kernel])
@@ -50,15 +44,12 @@ def separated(reference: Path) -> bytes:
     revision = Revision(reference)
     owners: dict[int, int] = {}
     for op in revision.ops():
-        _, kernel, bias = (_input(tuple(op.inputs), place) for place in PLACES.get(revision.name(op), (-1, -1, -1)))
-        if bias >= 0 and owners.setdefault(bias, kernel) != kernel:
+        name = revision.name(op)
+        _, kernel, bias = SUMS[name].inputs_of(op.inputs) if name in SUMS else (LEFT_OUT,) * 3
+        if bias != LEFT_OUT and owners.setdefault(bias, kernel) != kernel:
             op.inputs = [revision.beside(bias, f"of_{kernel}") if one == bias else one for one in op.inputs]
         revision.keep(op)
     return revision.content()
-
-
-def _input(inputs: tuple[int, ...], place: int) -> int:
-    return inputs[place] if 0 <= place < len(inputs) else -1
 
 
 def kernel_scales(values: Array, steps: Steps) -> Array:

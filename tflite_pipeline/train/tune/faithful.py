@@ -10,6 +10,7 @@ import numpy as np
 from tflite_pipeline.artifacts import Reference, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import inference
+from tflite_pipeline.runtime.answers import compute
 from tflite_pipeline.runtime.layers import place_of
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph, refusals
 
@@ -38,7 +39,8 @@ def open_graph(reference: Reference, samples: Samples) -> Opened:
     graph = read_float_graph(reference.path)
     refuse(reference, graph)
     rows = {name: np.asarray(array[:ROWS]) for name, array in inference.inputs_of(samples).items()}
-    expected = computed_by_file(reference, rows)
+    answers = compute(reference.path, rows)
+    expected = [answers[info.name] for info in reference.outputs]
     feeds = [rows[info.name] if info.name in rows else rows[""] for info in reference.inputs]
     spread: dict[int, float] = {}
 
@@ -71,11 +73,3 @@ def refuse(reference: Reference, graph: FloatGraph) -> None:
         f"the model cannot be trained on its graph: {'; '.join(rows)}{more}.",
         "Replace these layers, or leave out the training steps prune, cluster and qat.",
     )
-
-
-def computed_by_file(reference: Reference, rows: dict[str, Any]) -> list[Any]:
-    """Give what the file computes on some samples: float32, one array an output, first axis the samples."""
-    job = inference.plan(reference.path, rows)
-    parts: list[list[Any]] = []
-    inference.run(job, 1, lambda _, outputs: parts.append([values.copy() for values in outputs]), "comparing")
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]

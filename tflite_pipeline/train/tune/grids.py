@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer
-from tflite_pipeline.runtime.graph import Graph, Op, Tensor, read_graphs
+from tflite_pipeline.runtime.graph import BORDER, FIXED_RANGE, Graph, Op, Tensor, read_graphs
 
 Array = npt.NDArray[Any]
 
 _BITS = {"int4": 4, "int8": 8, "uint8": 8, "int16": 16}
-_BORDER = frozenset({"QUANTIZE", "DEQUANTIZE"})
 SAME_RANGE = frozenset(
     {
         "AVERAGE_POOL_2D",
@@ -59,8 +58,6 @@ SAME_RANGE = frozenset(
     }
 )
 """Ops that quantizers give one scale for what they read and what they put out."""
-FIXED_RANGE = frozenset({"L2_NORMALIZATION", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX", "TANH"})
-"""Ops whose kernels prescribe the scale of what they put out."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +148,8 @@ def _placed(one: Range, group: int, ranges: Mapping[int, Range], fixed: set[int]
 
 def _pairs(graph: Graph, other: Graph) -> Iterator[tuple[Op, Op]]:
     """Pair the ops of the reference with those of the draft, which has some more at the borders of integers."""
-    twins = [op for op in other.ops if op.name not in _BORDER]
-    mine = [op for op in graph.ops if op.name not in _BORDER]
+    twins = [op for op in other.ops if op.name not in BORDER]
+    mine = [op for op in graph.ops if op.name not in BORDER]
     if [_looks(graph, op) for op in mine] != [_looks(other, op) for op in twins]:
         raise StageError(
             f"the quantized file must have the ops of its reference to be trained, {len(mine)} in their order and of "

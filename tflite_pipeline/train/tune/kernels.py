@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.train.tune.biases import PLACES, kernel_scales
+from tflite_pipeline.train.tune.biases import kernel_scales
 from tflite_pipeline.train.tune.graph import FloatGraph
 from tflite_pipeline.train.tune.grids import Grids, scale_of
-from tflite_pipeline.train.tune.node import LEFT_OUT, Node
+from tflite_pipeline.train.tune.node import SUMS, Node
 
 Array = npt.NDArray[Any]
 
@@ -41,15 +41,15 @@ def kernels_of(graph: FloatGraph, constants: Mapping[int, Array], grids: Grids) 
     for node in graph.nodes:
         if node.name == "AVERAGE_POOL_2D":
             found[node.outputs[0]] = Kernel("away")
-        elif node.name in PLACES and (kernel := _of_sums(node, constants, grids)):
+        elif node.name in SUMS and (kernel := _of_sums(node, constants, grids)):
             found[node.outputs[0]] = kernel
     return found
 
 
 def _of_sums(node: Node, constants: Mapping[int, Array], grids: Grids) -> Kernel | None:
-    read, weights = (node.inputs[place] for place in PLACES[node.name][:2])
+    read, weights, _ = SUMS[node.name].inputs_of(node.inputs)
     steps, before, after = grids.constants.get(weights), grids.ranges.get(read), grids.ranges.get(node.outputs[0])
-    if LEFT_OUT in (read, weights) or steps is None or before is None or after is None or not steps.symmetric:
+    if steps is None or before is None or after is None or not steps.symmetric:
         return None
     if (before.bits, after.bits) != (8, 8):
         return None

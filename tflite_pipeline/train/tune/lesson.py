@@ -8,7 +8,6 @@ from typing import Any
 
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.tensorflow import keras, tensorflow
-from tflite_pipeline.train.loop import Monitor
 from tflite_pipeline.train.spec import Tune
 from tflite_pipeline.train.tune.graph import FloatGraph
 
@@ -108,14 +107,6 @@ class Lesson:
         self.figures: tuple[str, ...] = ("accuracy",) if any(loss in _LABELLED for loss in losses.values()) else ()
         if teacher is not None and any(output.scores == "softmax" for output in outputs):
             self.figures = (*self.figures, "agreement")
-
-    @property
-    def monitor(self) -> Monitor:
-        """Name the figure of held-out samples that decides which epoch is kept, and whether less is better.
-
-        Held-out samples are few, and of few samples the loss tells more than how many of them are right.
-        """
-        return "val_loss", "min"
 
     def judge(
         self, feeds: Sequence[Any], outputs: Sequence[Any], seen: Mapping[int, Any], labels: Any

@@ -69,7 +69,7 @@ def nudged(one: Range) -> Range:
 
 
 @dataclass(frozen=True)
-class Course:
+class Computation:
     """What a network computes and learns.
 
     `names` are those of the inputs, in the order of the graph's; without `rounding` activations stay as they are.
@@ -103,13 +103,13 @@ class Course:
         return self.lesson.judge(self.feeds(inputs), outputs, seen, labels)
 
 
-def build_network(course: Course) -> Any:
+def build_network(computation: Computation) -> Any:
     """Make the tf_keras model, with all of its variables, ready to be compiled with an optimizer alone.
 
     It takes one array or a dict by input name and gives the outputs of the graph in a list. Dropout and the like are
     gone from the reference, so training and inference are the same.
     """
-    return _network_class()(course)
+    return _network_class()(computation)
 
 
 @cache
@@ -120,18 +120,18 @@ def _network_class() -> Any:
     as_it_is = tf.autograph.experimental.do_not_convert
 
     class Network(library.Model):  # type: ignore[misc,name-defined]
-        def __init__(self, course: Course) -> None:
+        def __init__(self, computation: Computation) -> None:
             super().__init__()
-            self.course = course
-            course.weights.add_to(self)
-            if course.rounding:
-                course.rounding.add_to(self)
-            self._figures = [library.metrics.Mean(name) for name in ("loss", *course.lesson.figures)]
+            self.computation = computation
+            computation.weights.add_to(self)
+            if computation.rounding:
+                computation.rounding.add_to(self)
+            self._figures = [library.metrics.Mean(name) for name in ("loss", *computation.lesson.figures)]
             self.built = True
 
         def call(self, inputs: Any, training: bool = False) -> list[Any]:
             del training
-            return self.course.computed(inputs)[0]
+            return self.computation.computed(inputs)[0]
 
         @property
         def metrics(self) -> list[Any]:
@@ -140,7 +140,7 @@ def _network_class() -> Any:
         @as_it_is  # type: ignore[untyped-decorator]
         def train_step(self, data: Any) -> dict[str, Any]:
             with tf.GradientTape() as tape:
-                figures = self.course.judge(data)
+                figures = self.computation.judge(data)
             variables = self.trainable_variables
             # What this loss does not reach, such as another output's layers, stays as it is.
             gradients = tape.gradient(figures["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -149,7 +149,7 @@ def _network_class() -> Any:
 
         @as_it_is  # type: ignore[untyped-decorator]
         def test_step(self, data: Any) -> dict[str, Any]:
-            return _noted(self._figures, data, self.course.judge(data))
+            return _noted(self._figures, data, self.computation.judge(data))
 
     return Network
 

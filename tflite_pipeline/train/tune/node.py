@@ -37,6 +37,33 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """An op that multiplies with a kernel and adds a bias: which of its inputs are what.
+
+    `channels` is the axis of the kernel along which the output's channels lie.
+    """
+
+    read: int
+    kernel: int
+    bias: int
+    channels: int
+
+    def inputs_of(self, inputs: Sequence[int]) -> tuple[int, int, int]:
+        """Give what is read, the kernel and the bias among the inputs of such an op; a bias may be left out."""
+        numbers = tuple(map(int, inputs))
+        return numbers[self.read], numbers[self.kernel], (*numbers, LEFT_OUT)[min(self.bias, len(numbers))]
+
+
+SUMS: dict[str, Sum] = {
+    "CONV_2D": Sum(0, 1, 2, 0),
+    "CONV_3D": Sum(0, 1, 2, 4),
+    "DEPTHWISE_CONV_2D": Sum(0, 1, 2, 3),
+    "FULLY_CONNECTED": Sum(0, 1, 2, 0),
+    "TRANSPOSE_CONV": Sum(2, 1, 3, 0),
+}
+
+
+@dataclass(frozen=True)
 class Place:
     """Where the samples of a batch lie in a tensor: along `axis`, which has 1 in the reference, or is merged.
 

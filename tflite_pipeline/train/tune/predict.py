@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
-from tflite_pipeline.artifacts import Predictions, Samples, TensorInfo, Tuned, file_digest
+from tflite_pipeline.artifacts import Predictions, Samples, TensorInfo, Tuned
 from tflite_pipeline.runtime import inference
+from tflite_pipeline.runtime.answers import output_files
 from tflite_pipeline.runtime.progress import advance
 from tflite_pipeline.runtime.rows import Rows
 from tflite_pipeline.runtime.tensorflow import tensorflow
@@ -69,9 +68,7 @@ def predict_rounded(tuned: Tuned, samples: Samples, out: Path) -> Predictions:
         feeds = [_feed(info, arrays, slice(first, first + BATCH)) for info in tuned.reference.inputs]
         parts.append([np.asarray(values, np.float32) for values in run(*feeds)])
         advance(min(first + BATCH, samples.count), samples.count, "predicting")
-    (out / "outputs").mkdir()
-    files = {info.name: out / "outputs" / f"{quote(info.name, safe=' ')}.npy" for info in tuned.reference.outputs}
+    files = output_files(tuned.reference.outputs, out)
     for path, column in zip(files.values(), zip(*parts, strict=True), strict=True):
         np.save(path, np.concatenate(column))
-    digest = hashlib.sha256("".join(file_digest(files[name]) for name in sorted(files)).encode()).hexdigest()
-    return Predictions(outputs=files, count=samples.count, batch=BATCH, digest=digest)
+    return Predictions.of(files, samples.count, BATCH)

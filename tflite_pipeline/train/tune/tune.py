@@ -20,12 +20,14 @@ from tflite_pipeline.train.tune.faithful import Opened, open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
 from tflite_pipeline.train.tune.grids import Grids, read_grids
 from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of, refuse_logits
-from tflite_pipeline.train.tune.network import Course, Rounding, build_network
+from tflite_pipeline.train.tune.network import Computation, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
 from tflite_pipeline.train.tune.sparsity import Sparsity, zeros_mask
 from tflite_pipeline.train.tune.weights import Bonds, Weights, kernels
 from tflite_pipeline.train.tune.writeback import as_ranges, write_back
 
+MONITOR: Monitor = ("val_loss", "min")
+"""What decides which epoch is kept: of few samples, the loss tells more than how many of them are right."""
 Draft = tuple[QuantizedModel, Ranges | None, bool]
 """The file that the scheme makes of the untrained weights, the ranges it came from, and whether int8 is symmetric."""
 
@@ -65,9 +67,9 @@ def tune(
     names = tuple(info.name for info in reference.inputs)
     weights = Weights(graph, opened.spread, grids.constants, _bonds(spec, graph, kept, seed))
     rounding = Rounding(grids) if grids.ranges else None
-    network = build_network(Course(graph, names, weights, rounding, lesson))
+    network = build_network(Computation(graph, names, weights, rounding, lesson))
     network.compile(optimizer(data))
-    done = _train(spec, network, weights, data, lesson.monitor, out)
+    done = _train(spec, network, weights, data, out)
     constants, trained = _trained(graph, weights, grids, rounding)
     tuned = write_back(reference, constants, out)
     ranges, file = _written(trained, tuned, draft, out)
@@ -108,9 +110,9 @@ def _sparsity(spec: Prune, steps: int) -> Sparsity:
     return Sparsity(spec.sparsity, spec.pattern, spec.ramp, steps)
 
 
-def _train(spec: Tune, network: Any, weights: Weights, data: Data, monitor: Monitor, out: Path) -> Fitted:
+def _train(spec: Tune, network: Any, weights: Weights, data: Data, out: Path) -> Fitted:
     if not isinstance(spec, Prune):
-        return train(network, data, out, monitor=monitor, from_start=True)
+        return train(network, data, out, monitor=MONITOR, from_start=True)
     # What is not pruned yet is better, but is not what was asked for: the last epoch counts.
     return train(network, data, out, monitor=None, callbacks=[_pruning(spec, network, weights, data)])
 

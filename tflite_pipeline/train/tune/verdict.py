@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tflite_pipeline.artifacts import QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.runtime.graph import Graph, Op, Weight, read_graphs
+from tflite_pipeline.runtime.graph import BORDER, NO_DATA, Graph, Op, Weight, read_graphs
 from tflite_pipeline.runtime.layers import fits, layers_at, layers_of
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Many, Section, Selector
@@ -29,8 +29,6 @@ ALLOW_IT = "Name it in quantization.allow_float, or replace the layer."
 NOT_TRAINED = "Replace the layer, or leave out the training steps prune, cluster and qat."
 
 _NUMBERS = frozenset({"float32", "float16", "int4", "int8", "uint8", "int16"})
-_NO_DATA = frozenset({"QUANTIZE", "DEQUANTIZE", "SHAPE", "RANK"})
-"""Ops at a border between dtypes, and ops that look at a tensor's shape only."""
 _FUSED = {1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
 
 _DONE_BY = {
@@ -160,7 +158,7 @@ def _title(name: str, fused: int) -> str:
 
 def _twins(graph: Graph, other: Graph) -> dict[int, Op]:
     """Find the ops in the draft: one by one where these are the same, else by the names of what they compute."""
-    mine, theirs = ([op for op in one.ops if op.name not in _NO_DATA] for one in (graph, other))
+    mine, theirs = ([op for op in one.ops if op.name not in BORDER | NO_DATA] for one in (graph, other))
     if [op.name for op in mine] == [op.name for op in theirs]:
         return {op.index: twin for op, twin in zip(mine, theirs, strict=True)}
     named = {name: op for op in theirs for name in other.names[op.index]}

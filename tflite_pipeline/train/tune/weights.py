@@ -13,31 +13,22 @@ from tflite_pipeline.runtime.tensorflow import tensorflow
 from tflite_pipeline.train.tune.clusters import Clusters, clustered, regrouped
 from tflite_pipeline.train.tune.graph import FloatGraph
 from tflite_pipeline.train.tune.grids import Steps
+from tflite_pipeline.train.tune.node import SUMS
 from tflite_pipeline.train.tune.quantizers import round_constant
 from tflite_pipeline.train.tune.sparsity import masked
 
 Array = npt.NDArray[Any]
 
-KERNELS = {"CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1}
-"""Ops whose weights are worth pruning and clustering, and which of the inputs these are."""
-_LEARNT = {
-    "CONV_2D": (1, 2),
-    "CONV_3D": (1, 2),
-    "DEPTHWISE_CONV_2D": (1, 2),
-    "EMBEDDING_LOOKUP": (1,),
-    "FULLY_CONNECTED": (1, 2),
-    "GATHER": (0,),
-    "PRELU": (1,),
-    "TRANSPOSE_CONV": (1, 3),
-    "BATCH_MATMUL": (0, 1),
-}
-"""Ops whose constants are weights, by position of the input."""
+_COMPRESSIBLE = ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Ops whose kernels are worth pruning and clustering."""
+_TABLES = {"BATCH_MATMUL": (0, 1), "EMBEDDING_LOOKUP": (1,), "GATHER": (0,), "PRELU": (1,)}
+"""Ops without a bias whose constants are weights, by position of the input."""
 _ARITHMETIC = frozenset({"ADD", "DIV", "MUL", "SUB"})
 """Ops whose constants are weights where they are no single number: scales, shifts and embeddings of positions."""
+_ADDING = frozenset({"ADD", "SUB", *SUMS})
+"""Ops that add a constant to what they compute; the kernels of `SUMS` are no such constants."""
 FINE_BITS = 4
 """Up to so many, clipping the largest weights gains more than it loses, and how far is trained."""
-_CHANNELS = {"CONV_2D": 0, "CONV_3D": 4, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
-"""Along which axis of its kernel, the second input, an op's output channels lie."""
 _FRACTIONS = np.linspace(1.0, 0.5, 26)
 
 
@@ -51,15 +42,16 @@ def trainable(graph: FloatGraph) -> list[int]:
 
 def kernels(graph: FloatGraph) -> list[int]:
     """List the kernels of dense and conv layers, without those of depthwise ones, which hold few weights."""
-    found = {node.inputs[KERNELS[node.name]] for node in graph.nodes if node.name in KERNELS}
+    found = {node.inputs[SUMS[node.name].kernel] for node in graph.nodes if node.name in _COMPRESSIBLE}
     return sorted(number for number in found if _is_float(graph, number))
 
 
 def _weights_of(graph: FloatGraph, node: Any) -> Iterable[int]:
     if node.name in _ARITHMETIC:
         return (i for i in node.inputs if _is_float(graph, i) and graph.constants[i].size > 1)
-    places = (place for place in _LEARNT.get(node.name, ()) if place < len(node.inputs))
-    return (node.inputs[place] for place in places if _is_float(graph, node.inputs[place]))
+    if node.name in SUMS:
+        return (i for i in SUMS[node.name].inputs_of(node.inputs)[1:] if _is_float(graph, i))
+    return (node.inputs[place] for place in _TABLES.get(node.name, ()) if _is_float(graph, node.inputs[place]))
 
 
 def _is_float(graph: FloatGraph, number: int) -> bool:
@@ -92,6 +84,7 @@ class Weights:
         self._graph, self._spread, self._steps, self.bonds = graph, spread, dict(steps), bonds
         self._variables: dict[int, Any] = {}
         self._centroids: dict[int, Any] = {}
+        self._peaks: dict[int, Array] = {}
         self._sizes: dict[int, Array] = {}
         self._fractions: dict[int, Any] = {}
         self._masks: dict[int, Any] = {}
@@ -101,7 +94,8 @@ class Weights:
         for number in trainable(self._graph):
             values, shared = self._graph.constants[number], self.bonds.clusters.get(number)
             if shared is not None:
-                self._centroids[number] = _add(network, f"centroids{number}", shared.centroids / np.abs(values).max())
+                self._peaks[number] = _positive(np.abs(values).max())
+                self._centroids[number] = _add(network, f"centroids{number}", shared.centroids / self._peaks[number])
             if shared is None or self.bonds.members_move:
                 self._sizes[number] = self._size(number, values)
                 self._variables[number] = _add(network, f"w{number}", values / self._sizes[number])
@@ -130,22 +124,19 @@ class Weights:
         channel. A kernel counts in the largest weight of each channel; what is added, at least in the spread of the
         sums.
         """
-        axis = next(
-            (_CHANNELS[n.name] for n in self._graph.nodes if n.name in _CHANNELS and n.inputs[1] == number), None
-        )
-        if axis is not None:
-            axes = tuple(other for other in range(start.ndim) if other != axis)
+        readers = [node for node in self._graph.nodes if number in node.inputs]
+        sums = [SUMS[node.name] for node in readers if node.name in SUMS and node.inputs[1] == number]
+        if sums:
+            axes = tuple(axis for axis in range(start.ndim) if axis != sums[0].channels)
             return _positive(np.abs(start).max(axes, keepdims=True))
-        sums = [
-            self._spread.get(n.outputs[0], 0.0) for n in self._graph.nodes if number in n.inputs and _adds(n, number)
-        ]
-        return _positive(np.maximum(np.abs(start).max(initial=0.0), max(sums, default=0.0)))
+        spreads = [self._spread.get(node.outputs[0], 0.0) for node in readers if node.name in _ADDING]
+        return _positive(np.maximum(np.abs(start).max(initial=0.0), max(spreads, default=0.0)))
 
     def _bound(self, number: int) -> Any:
         if number not in self._centroids:
             value = self._variables[number] * self._sizes[number]
             return masked(value, self._masks[number]) if number in self._masks else value
-        centroids = self._centroids[number] * np.abs(self._graph.constants[number]).max()
+        centroids = self._centroids[number] * self._peaks[number]
         members = self.bonds.clusters[number].assignment
         if self.bonds.members_move:
             return regrouped(centroids, self._variables[number] * self._sizes[number], members)
@@ -161,11 +152,6 @@ class Weights:
             return value
         fraction = self._fractions.get(number)
         return round_constant(value, steps, 1.0 if fraction is None else tf.clip_by_value(fraction, 0.1, 1.0))
-
-
-def _adds(node: Any, number: int) -> bool:
-    """Tell whether an op adds this constant to what it computes."""
-    return node.name in ("ADD", "SUB") or (node.name in _CHANNELS and number in node.inputs[2:])
 
 
 def _positive(sizes: Array) -> Array:
