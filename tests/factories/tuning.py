@@ -137,8 +137,8 @@ def untrained(reference, draft, inputs):
     """The network before training: its outputs, how many gradients are missing, and its variables by name."""
     import tensorflow as tf
 
+    from tflite_pipeline.runtime.grids import read_grids
     from tflite_pipeline.train.tune.graph import read_float_graph
-    from tflite_pipeline.train.tune.grids import read_grids
     from tflite_pipeline.train.tune.lesson import Lesson
     from tflite_pipeline.train.tune.network import Computation, Rounding, build_network
     from tflite_pipeline.train.tune.weights import Bonds, Weights

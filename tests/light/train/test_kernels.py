@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.artifacts import Reference
+from tflite_pipeline.runtime.grids import Grids, Range, Steps, scale_of
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
-from tflite_pipeline.train.tune.grids import Grids, Range, Steps, scale_of
 from tflite_pipeline.train.tune.kernels import kernels_of
 
 IMAGE, OF_CONV, CONV, FLAT, OF_HIDDEN, HIDDEN = 0, 9, 7, 12, 13, 5

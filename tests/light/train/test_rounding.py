@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tflite_pipeline.train.tune.grids import Grids, Range, Steps
+from tflite_pipeline.runtime.grids import Grids, Range, Steps
 from tflite_pipeline.train.tune.rounding import read_rounding, write_rounding
 
 

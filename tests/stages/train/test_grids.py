@@ -13,8 +13,8 @@ from tflite_pipeline.artifacts import Tuned
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.graph import read_graphs
+from tflite_pipeline.runtime.grids import Grids, Range, read_grids, scale_of
 from tflite_pipeline.train.spec import Qat
-from tflite_pipeline.train.tune.grids import Grids, Range, read_grids, scale_of
 from tflite_pipeline.train.tune.rounding import read_rounding
 from tflite_pipeline.validate.compression import _unpacked
 

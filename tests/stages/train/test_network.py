@@ -7,7 +7,7 @@ import pytest
 
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime import litert
-from tflite_pipeline.train.tune.grids import Range, read_grids, scale_of
+from tflite_pipeline.runtime.grids import Range, read_grids, scale_of
 from tflite_pipeline.train.tune.network import nudged
 from tflite_pipeline.validate.interpreter import predict
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
+from tflite_pipeline.runtime.grids import Range, Steps, scale_of
 from tflite_pipeline.train.tune.kernels import Kernel
 from tflite_pipeline.train.tune.network import nudged
 

@@ -10,10 +10,10 @@ import pytest
 from tflite_pipeline.artifacts import Reference, file_digest
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.grids import Steps, best_fractions
 from tflite_pipeline.train.tune.clusters import Clusters
 from tflite_pipeline.train.tune.graph import read_float_graph
-from tflite_pipeline.train.tune.grids import Steps
-from tflite_pipeline.train.tune.weights import FINE_BITS, Bonds, best_fractions, kernels, trainable
+from tflite_pipeline.train.tune.weights import FINE_BITS, Bonds, kernels, trainable
 
 pytestmark = pytest.mark.tf
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.train.tune.node import LEFT_OUT, Node, Place, Shape
+from tflite_pipeline.runtime.sums import LEFT_OUT
+from tflite_pipeline.train.tune.node import Node, Place, Shape
 
 Array = npt.NDArray[Any]
 

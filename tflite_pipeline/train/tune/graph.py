@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.graph import Op, Tensor, read_graphs
+from tflite_pipeline.runtime.sums import LEFT_OUT
 from tflite_pipeline.runtime.tensorflow import tensorflow
 from tflite_pipeline.train.tune.batch import Trace, relaid, trace
 from tflite_pipeline.train.tune.call import Call
-from tflite_pipeline.train.tune.node import LEFT_OUT, Node, Place, Shape
+from tflite_pipeline.train.tune.node import Node, Place, Shape
 from tflite_pipeline.train.tune.ops import ACTIVATIONS, OPS, compute
 from tflite_pipeline.train.tune.rules import RULES
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tflite_pipeline.train.tune.biases import kernel_scales
+from tflite_pipeline.runtime.grids import Grids, kernel_scales, scale_of
+from tflite_pipeline.runtime.sums import SUMS
 from tflite_pipeline.train.tune.graph import FloatGraph
-from tflite_pipeline.train.tune.grids import Grids, scale_of
-from tflite_pipeline.train.tune.node import SUMS, Node
+from tflite_pipeline.train.tune.node import Node
 
 Array = npt.NDArray[Any]
 

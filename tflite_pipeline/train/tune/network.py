@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tflite_pipeline.runtime.grids import Grids, Range
 from tflite_pipeline.runtime.tensorflow import keras, tensorflow
 from tflite_pipeline.train.tune.graph import FloatGraph
-from tflite_pipeline.train.tune.grids import Grids, Range
 from tflite_pipeline.train.tune.lesson import Lesson
 from tflite_pipeline.train.tune.quantizers import round_activation
 from tflite_pipeline.train.tune.weights import Weights

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-LEFT_OUT = -1
-"""Stands in the place of an optional input that an op has not."""
-
 Shape = tuple[int, ...]
 
 
@@ -34,33 +31,6 @@ class Node:
     def option(self, name: str, default: Any = 0) -> Any:
         """Give a field of the options; files may leave out options whose fields are all the default."""
         return getattr(self.options, name, default)
-
-
-@dataclass(frozen=True)
-class Sum:
-    """An op that multiplies with a kernel and adds a bias: which of its inputs are what.
-
-    `channels` is the axis of the kernel along which the output's channels lie.
-    """
-
-    read: int
-    kernel: int
-    bias: int
-    channels: int
-
-    def inputs_of(self, inputs: Sequence[int]) -> tuple[int, int, int]:
-        """Give what is read, the kernel and the bias among the inputs of such an op; a bias may be left out."""
-        numbers = tuple(map(int, inputs))
-        return numbers[self.read], numbers[self.kernel], (*numbers, LEFT_OUT)[min(self.bias, len(numbers))]
-
-
-SUMS: dict[str, Sum] = {
-    "CONV_2D": Sum(0, 1, 2, 0),
-    "CONV_3D": Sum(0, 1, 2, 4),
-    "DEPTHWISE_CONV_2D": Sum(0, 1, 2, 3),
-    "FULLY_CONNECTED": Sum(0, 1, 2, 0),
-    "TRANSPOSE_CONV": Sum(2, 1, 3, 0),
-}
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 from tflite_pipeline.artifacts import Predictions, Samples, TensorInfo, Tuned
 from tflite_pipeline.runtime import inference
 from tflite_pipeline.runtime.answers import output_files
+from tflite_pipeline.runtime.biases import round_biases
+from tflite_pipeline.runtime.grids import Grids, on_grid
 from tflite_pipeline.runtime.progress import advance
 from tflite_pipeline.runtime.rows import Rows
 from tflite_pipeline.runtime.tensorflow import tensorflow
-from tflite_pipeline.train.tune.biases import on_grid, round_biases
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
-from tflite_pipeline.train.tune.grids import Grids
 from tflite_pipeline.train.tune.kernels import Kernel, kernels_of
 from tflite_pipeline.train.tune.quantizers import round_exactly
 from tflite_pipeline.train.tune.rounding import read_rounding
@@ -46,7 +46,7 @@ def _exact(graph: FloatGraph, grids: Grids) -> dict[int, Any]:
     """Give the constants in float64, those that the file stores as integers as exact multiples of their steps."""
     constants = {number: _as_computed(values) for number, values in graph.constants.items()}
     constants |= {n: on_grid(constants[n], steps) for n, steps in grids.constants.items() if steps.symmetric}
-    return constants | round_biases(graph, constants, grids.ranges, grids.constants)
+    return constants | round_biases(graph.nodes, constants, grids.ranges, grids.constants)
 
 
 def _as_computed(values: Any) -> Any:

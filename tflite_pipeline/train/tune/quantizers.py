@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tflite_pipeline.runtime.grids import Range, Steps, scale_of
 from tflite_pipeline.runtime.tensorflow import tensorflow
-from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
 from tflite_pipeline.train.tune.kernels import Kernel
 
 _HAIR = 1e-9

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline.train.tune.grids import Grids, Range, Steps
+from tflite_pipeline.runtime.grids import Grids, Range, Steps
 
 
 def write_rounding(path: Path, grids: Grids) -> None:

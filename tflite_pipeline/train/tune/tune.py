@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 
 from tflite_pipeline.artifacts import QuantizedModel, Ranges, Reference, Samples, Tuned
+from tflite_pipeline.runtime.biases import round_biases, separated
+from tflite_pipeline.runtime.grids import Grids, read_grids
 from tflite_pipeline.runtime.tensorflow import keras, seed_everything
+from tflite_pipeline.runtime.writeback import as_ranges, write_back
 from tflite_pipeline.train.checkpoint import forget
 from tflite_pipeline.train.labels import check_labels
 from tflite_pipeline.train.loop import Data, Fitted, Monitor, optimizer, train
 from tflite_pipeline.train.spec import Cluster, Prune, Qat, Tune
-from tflite_pipeline.train.tune.biases import round_biases, separated
 from tflite_pipeline.train.tune.clusters import clusters_of, find_clusters
 from tflite_pipeline.train.tune.faithful import Opened, open_graph
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
-from tflite_pipeline.train.tune.grids import Grids, read_grids
 from tflite_pipeline.train.tune.lesson import Lesson, choose_losses, labels_by_output, outputs_of, refuse_logits
 from tflite_pipeline.train.tune.network import Computation, Rounding, build_network
 from tflite_pipeline.train.tune.rounding import write_rounding
 from tflite_pipeline.train.tune.sparsity import Sparsity, zeros_mask
 from tflite_pipeline.train.tune.weights import Bonds, Weights, kernels
-from tflite_pipeline.train.tune.writeback import as_ranges, write_back
 
 MONITOR: Monitor = ("val_loss", "min")
 """What decides which epoch is kept: of few samples, the loss tells more than how many of them are right."""
@@ -133,7 +133,7 @@ def _trained(
     """Give the constants that the file is to hold, and what activations and constants are rounded to."""
     constants = weights.final()
     ranges = rounding.trained() if rounding else {}
-    constants |= round_biases(graph, constants, ranges, grids.constants)
+    constants |= round_biases(graph.nodes, constants, ranges, grids.constants)
     return constants, Grids(ranges, grids.constants)
 
 

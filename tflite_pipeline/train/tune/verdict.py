@@ -10,12 +10,12 @@ from pathlib import Path
 from tflite_pipeline.artifacts import QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.graph import BORDER, NO_DATA, Graph, Op, Weight, read_graphs
+from tflite_pipeline.runtime.grids import read_grids
 from tflite_pipeline.runtime.layers import fits, layers_at, layers_of
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Many, Section, Selector
 from tflite_pipeline.train.spec import Qat, Step, Tune
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph, refusals
-from tflite_pipeline.train.tune.grids import read_grids
 from tflite_pipeline.train.tune.weights import trainable
 
 INTEGER, RANGE_ONLY, WEIGHTS_ONLY = "integer", "range only", "weights only"

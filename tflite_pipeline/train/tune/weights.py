@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tflite_pipeline.runtime.grids import Steps, best_fractions
+from tflite_pipeline.runtime.sums import SUMS
 from tflite_pipeline.runtime.tensorflow import tensorflow
 from tflite_pipeline.train.tune.clusters import Clusters, clustered, regrouped
 from tflite_pipeline.train.tune.graph import FloatGraph
-from tflite_pipeline.train.tune.grids import Steps
-from tflite_pipeline.train.tune.node import SUMS
 from tflite_pipeline.train.tune.quantizers import round_constant
 from tflite_pipeline.train.tune.sparsity import masked
 
@@ -29,7 +29,6 @@ _ADDING = frozenset({"ADD", "SUB", *SUMS})
 """Ops that add a constant to what they compute; the kernels of `SUMS` are no such constants."""
 FINE_BITS = 4
 """Up to so many, clipping the largest weights gains more than it loses, and how far is trained."""
-_FRACTIONS = np.linspace(1.0, 0.5, 26)
 
 
 def trainable(graph: FloatGraph) -> list[int]:
@@ -162,16 +161,3 @@ def _positive(sizes: Array) -> Array:
 def _add(network: Any, name: str, values: Array, trains: bool = True) -> Any:
     start = tensorflow().constant_initializer(values)
     return network.add_weight(name=name, shape=values.shape, initializer=start, trainable=trains)
-
-
-def best_fractions(values: Array, steps: Steps) -> Array:
-    """Give the share of each channel's range, float32 [channels, 1, …], that leaves the least squared error."""
-    axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
-    peak = np.maximum(np.abs(values).max(axes, keepdims=True), np.finfo(np.float32).tiny)
-    errors = []
-    for fraction in _FRACTIONS:
-        scale = peak / steps.most * fraction
-        rounded = np.clip(np.rint(values / scale), -steps.most, steps.most) * scale
-        errors.append(np.square(rounded - values).sum(axes, keepdims=True))
-    best: Array = _FRACTIONS[np.argmin(errors, axis=0)].astype(np.float32)
-    return best

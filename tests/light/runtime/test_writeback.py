@@ -14,8 +14,8 @@ from tflite_pipeline.convert.calibrate import check_ranges
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer, litert
 from tflite_pipeline.runtime.graph import read_graphs
-from tflite_pipeline.train.tune.grids import Range
-from tflite_pipeline.train.tune.writeback import as_ranges, write_back
+from tflite_pipeline.runtime.grids import Range
+from tflite_pipeline.runtime.writeback import as_ranges, write_back
 
 CONV_BIAS, HIDDEN_BIAS, SCORES = 8, 1, 4
 

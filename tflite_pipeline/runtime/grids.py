@@ -59,6 +59,8 @@ SAME_RANGE = frozenset(
 )
 """Ops that quantizers give one scale for what they read and what they put out."""
 
+_FRACTIONS = np.linspace(1.0, 0.5, 26)
+
 
 @dataclass(frozen=True)
 class Range:
@@ -207,6 +209,34 @@ def scale_of(one: Range) -> float:
     most = 2 ** (one.bits - 1) - 1
     width, steps = (one.high, most) if one.symmetric else (one.high - one.low, 2 * most + 1)
     return float(np.float32(width / steps))
+
+
+def kernel_scales(values: Array, steps: Steps) -> Array:
+    """Give the steps of a kernel on its grid as the file stores them, one for each channel or for all."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
+    peak = np.maximum(np.abs(values.astype(np.float64)).max(axes), np.finfo(np.float32).tiny)
+    return np.asarray((peak / steps.most).astype(np.float32), np.float64)
+
+
+def on_grid(values: Array, steps: Steps) -> Array:
+    """Give a symmetric constant that was rounded before as exact multiples of the steps of the file, float64."""
+    scales = kernel_scales(values, steps)
+    if steps.axis is not None:
+        scales = scales.reshape([-1 if axis == steps.axis else 1 for axis in range(values.ndim)])
+    return np.asarray(np.rint(values / scales) * scales)
+
+
+def best_fractions(values: Array, steps: Steps) -> Array:
+    """Give the share of each channel's range, float32 [channels, 1, …], that leaves the least squared error."""
+    axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
+    peak = np.maximum(np.abs(values).max(axes, keepdims=True), np.finfo(np.float32).tiny)
+    errors = []
+    for fraction in _FRACTIONS:
+        scale = peak / steps.most * fraction
+        rounded = np.clip(np.rint(values / scale), -steps.most, steps.most) * scale
+        errors.append(np.square(rounded - values).sum(axes, keepdims=True))
+    best: Array = _FRACTIONS[np.argmin(errors, axis=0)].astype(np.float32)
+    return best
 
 
 class _Shared:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.artifacts import Reference
-from tflite_pipeline.train.tune.biases import round_biases, separated
+from tflite_pipeline.runtime.biases import round_biases, separated
+from tflite_pipeline.runtime.grids import Range, Steps, scale_of
 from tflite_pipeline.train.tune.graph import FloatGraph, read_float_graph
-from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
 
 IMAGE, OF_CONV, FLAT = 0, 9, 12
 CONV, DEPTHWISE, SHARED_BIAS, HIDDEN, HIDDEN_BIAS = 7, 3, 8, 5, 1
@@ -23,7 +23,7 @@ def graph(conv_net: Reference) -> FloatGraph:
 
 
 def rounded(graph: FloatGraph, ranges: dict[int, Range], steps: dict[int, Steps], **more: Any) -> dict[int, np.ndarray]:
-    return round_biases(graph, {**graph.constants, **more}, ranges, steps)
+    return round_biases(graph.nodes, {**graph.constants, **more}, ranges, steps)
 
 
 @pytest.mark.parametrize(("axis", "most"), [(0, 127), (None, 127), (0, 7)])
@@ -58,7 +58,9 @@ def test_a_bias_stays_when_its_op_has_no_integers_for_it(
 def test_a_channel_of_zeros_keeps_its_bias(graph: FloatGraph) -> None:
     kernel = graph.constants[HIDDEN].copy()
     kernel[3] = 0
-    found = round_biases(graph, {**graph.constants, HIDDEN: kernel}, {FLAT: NARROW}, {HIDDEN: Steps(8, 127, 0, True)})
+    found = round_biases(
+        graph.nodes, {**graph.constants, HIDDEN: kernel}, {FLAT: NARROW}, {HIDDEN: Steps(8, 127, 0, True)}
+    )
     assert found[HIDDEN_BIAS][3] == pytest.approx(graph.constants[HIDDEN_BIAS][3], rel=1e-6)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tflite_pipeline.artifacts import Ranges, Reference, file_digest
 from tflite_pipeline.runtime import flatbuffer
-from tflite_pipeline.train.tune.grids import Range
+from tflite_pipeline.runtime.grids import Range
 
 
 def write_back(reference: Reference, constants: Mapping[int, npt.NDArray[Any]], out: Path) -> Reference:

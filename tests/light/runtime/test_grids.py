@@ -12,7 +12,7 @@ from tflite_pipeline.artifacts import QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.graph import read_graphs
-from tflite_pipeline.train.tune.grids import Grids, Range, Steps, read_grids, scale_of
+from tflite_pipeline.runtime.grids import Grids, Range, Steps, read_grids, scale_of
 
 DATA = Path(__file__).parents[2] / "data"
 Quantize = Callable[..., QuantizedModel]

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tflite_pipeline.runtime.grids import Range, Steps, kernel_scales, scale_of
 from tflite_pipeline.runtime.revision import Revision
-from tflite_pipeline.train.tune.graph import FloatGraph
-from tflite_pipeline.train.tune.grids import Range, Steps, scale_of
-from tflite_pipeline.train.tune.node import LEFT_OUT, SUMS
+from tflite_pipeline.runtime.sums import LEFT_OUT, SUMS, Called
 
 Array = npt.NDArray[Any]
 
 
 def round_biases(
-    graph: FloatGraph, constants: Mapping[int, Array], ranges: Mapping[int, Range], steps: Mapping[int, Steps]
+    nodes: Iterable[Called], constants: Mapping[int, Array], ranges: Mapping[int, Range], steps: Mapping[int, Steps]
 ) -> dict[int, Array]:
     """Give the biases rounded to the product of the steps of what an op reads and of its kernel, float64 [channels].
 
     So the float reference has the very values of the file. A bias that two ops read with different steps is left.
     """
     found: dict[int, list[Array]] = {}
-    for node in graph.nodes:
+    for node in nodes:
         if node.name not in SUMS:
             continue
         read, kernel, bias = SUMS[node.name].inputs_of(node.inputs)
@@ -50,21 +49,6 @@ def separated(reference: Path) -> bytes:
             op.inputs = [revision.beside(bias, f"of_{kernel}") if one == bias else one for one in op.inputs]
         revision.keep(op)
     return revision.content()
-
-
-def kernel_scales(values: Array, steps: Steps) -> Array:
-    """Give the steps of a kernel on its grid as the file stores them, one for each channel or for all."""
-    axes = tuple(axis for axis in range(values.ndim) if axis != steps.axis)
-    peak = np.maximum(np.abs(values.astype(np.float64)).max(axes), np.finfo(np.float32).tiny)
-    return np.asarray((peak / steps.most).astype(np.float32), np.float64)
-
-
-def on_grid(values: Array, steps: Steps) -> Array:
-    """Give a symmetric constant that was rounded before as exact multiples of the steps of the file, float64."""
-    scales = kernel_scales(values, steps)
-    if steps.axis is not None:
-        scales = scales.reshape([-1 if axis == steps.axis else 1 for axis in range(values.ndim)])
-    return np.asarray(np.rint(values / scales) * scales)
 
 
 def _equal(one: Array, other: Array) -> bool:
