@@ -1,4 +1,4 @@
-"""Samples made from arrays, and reports made from little."""
+"""Samples made from arrays, reports made from little, and a tiny convolutional network that is quantized."""
 
 from __future__ import annotations
 
@@ -9,11 +9,29 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tflite_pipeline.artifacts import Engine, Evaluation, Profile, QuantizedModel, Reference, Samples, TensorInfo
+from tflite_pipeline.artifacts import (
+    Engine,
+    Evaluation,
+    Profile,
+    QuantizedModel,
+    Ranges,
+    Reference,
+    Samples,
+    TensorInfo,
+    file_digest,
+)
+from tflite_pipeline.convert.calibrate import calibrate
+from tflite_pipeline.convert.quantize import quantize
+from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.report.build import Facts, build_report
+from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.graph import read_graphs
 
 DATA = Path(__file__).parents[1] / "data"
+COUNT = 8
+"""Samples of the network's calibration."""
 MakeSamples = Callable[..., Samples]
+Quantize = Callable[..., QuantizedModel]
 MakeReport = Callable[..., dict[str, Any]]
 
 
@@ -143,3 +161,42 @@ def compression() -> dict[str, Any]:
 def features() -> np.ndarray:
     """37 samples for the tiny classifiers: no multiple of any batch."""
     return np.random.default_rng(1).normal(size=(37, 16)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def conv_net() -> Reference:
+    path = DATA / "conv_net.tflite"
+    return Reference(path, file_digest(path), *litert.describe(path), None, None, "tflite")
+
+
+@pytest.fixture(scope="session")
+def numbers(conv_net: Reference) -> dict[str, int]:
+    """By a part of its name: the number of the first tensor that has it."""
+    parts = ("image", "conv_1/", "depthwise_1/depthwise", "sum", "flat", "hidden_1/MatMul", "scores_1/MatMul")
+    names = [tensor.name for tensor in read_graphs(conv_net.path)[0].tensors]
+    return {part: next(i for i, name in enumerate(names) if part in name) for part in parts}
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    folder = tmp_path_factory.mktemp("noise")
+    np.save(folder / "x.npy", np.random.default_rng(0).uniform(-1, 1, (COUNT, 8, 8, 1)).astype(np.float32))
+    rows = tuple(range(COUNT))
+    return Samples("train", folder, {"": folder / "x.npy"}, {}, rows, ("",) * COUNT, (), True, "d")
+
+
+@pytest.fixture(scope="session")
+def ranges(conv_net: Reference, noise: Samples, tmp_path_factory: pytest.TempPathFactory) -> Ranges:
+    return calibrate(conv_net, noise, 1, tmp_path_factory.mktemp("ranges"))
+
+
+@pytest.fixture(scope="session")
+def quantized(conv_net: Reference, ranges: Ranges, tmp_path_factory: pytest.TempPathFactory) -> Quantize:
+    """Quantize the network as the section says: `quantized(scheme="full_int8")`."""
+
+    def make(reference: Reference = conv_net, limits: Ranges = ranges, **section: Any) -> QuantizedModel:
+        spec, out = Quantization(**section), tmp_path_factory.mktemp("quantized")
+        spread_of = (limits if spec.calibrated else None), None
+        return quantize(spec, Engine("ai_edge", ""), reference, None, spread_of, out)
+
+    return make
