@@ -138,6 +138,28 @@ class Tuned:
 
 
 @dataclass(frozen=True)
+class Recovered:
+    """A reference whose kernels and biases lie on the grids of a draft, and the ranges of the draft as one row.
+
+    `ranges` is None where no activation is rounded; `samples` is how many calibration samples the passes looked at.
+    """
+
+    reference: Reference
+    ranges: Ranges | None
+    passes: tuple[str, ...]
+    samples: int
+
+
+@dataclass(frozen=True)
+class RecoveryChoice:
+    """Which passes to keep; `rows` tell of each that was tried `{passes, sqnr_db, sha256}`, judged on `samples`."""
+
+    passes: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+    samples: int
+
+
+@dataclass(frozen=True)
 class Histograms:
     """How the values of every activation of `Ranges` are spread between its smallest and largest one.
 

@@ -86,6 +86,21 @@ def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     sweep.add_argument("--json", action="store_true", help="print the table as JSON")
     sweep.set_defaults(command=_command_sweep)
 
+    debug = commands.add_parser(
+        "debug",
+        help="tell which layers lose accuracy, why, and what helps",
+        description="Quantize as the recipe says, measure what every op loses, and tell of the worst ten the likely "
+        "cause and the remedy.",
+        epilog="exit codes: 0 measured, 2 recipe or usage, 3 a stage failed",
+    )
+    debug.add_argument("recipe", metavar="RECIPE", help="path of a recipe")
+    _add_recipe_arguments(debug)
+    _add_result_arguments(debug)
+    debug.add_argument("--json", action="store_true", help="print the findings as JSON")
+    debug.set_defaults(command=_command_debug)
+
+    _add_search(commands)
+
     check = commands.add_parser(
         "check",
         help="tell all mistakes of recipes, without TensorFlow; --deep: what becomes of each layer",
@@ -108,6 +123,31 @@ def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of recipes, for editors")
     schema.set_defaults(command=_command_schema)
     return parser
+
+
+def _add_search(commands: Any) -> None:
+    search = commands.add_parser(
+        "search",
+        help="find the smallest or fastest file that loses little enough",
+        description="Try schemes, calibration methods, recovery, precisions by layer and training; keep the "
+        "smallest (or fastest) file whose drop is within the limit, and check it on samples that the search has not "
+        "seen. The best so far is always in OUT/NAME-search; the same command goes on after an interruption.",
+        epilog="exit codes: 0 found, 1 nothing is within the limit (the nearest file is kept), 2 recipe or usage, "
+        "3 a stage failed",
+    )
+    search.add_argument("recipe", metavar="RECIPE", help="path of a recipe")
+    search.add_argument(
+        "--max-drop",
+        required=True,
+        metavar="D",
+        help="how much worse than float the recipe's first metric may be, e.g. 0.005 for half a point of top1",
+    )
+    search.add_argument("--objective", choices=("size", "latency"), default="size", help="what is to be low")
+    search.add_argument("--budget", default="20m", metavar="TIME", help="e.g. 90s, 20m, 1h, over all attempts (20m)")
+    _add_recipe_arguments(search)
+    _add_result_arguments(search)
+    search.add_argument("--json", action="store_true", help="print all that was tried as JSON")
+    search.set_defaults(command=_command_search)
 
 
 def _add_recipe_arguments(parser: argparse.ArgumentParser, overriding: str = "override a value, e.g. seed=1") -> None:
@@ -179,6 +219,46 @@ def _command_sweep(arguments: argparse.Namespace) -> int:
         out = [] if arguments.out == Path(BUILD) else ["--out", str(arguments.out)]
         code = ["--allow-code"] if arguments.allow_code else []
         show(table, ["tflite-pipeline", "run", arguments.recipe, *out, *code])
+    return exit_code(table)
+
+
+def _command_debug(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.recipe.load import load_recipe
+
+    loaded = load_recipe(arguments.recipe, arguments.overrides, arguments.allow_code)
+
+    from tflite_pipeline.bench import Options
+    from tflite_pipeline.debug import debug
+    from tflite_pipeline.debug_table import show
+    from tflite_pipeline.terminal import Watcher
+
+    with Watcher(loaded.recipe.name) as watcher:
+        found = debug(loaded, Options(arguments.out, arguments.force, arguments.allow_code), watcher)
+    if arguments.json:
+        _print(json.dumps(found, indent=2))
+    else:
+        show(found)
+    return 0
+
+
+def _command_search(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.search.request import Request, read_budget, read_drop
+
+    words = (arguments.recipe, tuple(arguments.overrides), arguments.allow_code)
+    drop, budget = read_drop(arguments.max_drop), read_budget(arguments.budget)
+    request = Request(*words, drop, arguments.objective, budget)
+
+    from tflite_pipeline.bench import Options
+    from tflite_pipeline.search.search import exit_code, search
+    from tflite_pipeline.search_table import SearchWatcher, show
+
+    options = Options(arguments.out, arguments.force, arguments.allow_code)
+    with SearchWatcher(budget) as watcher:
+        table = search(request, options, watcher)
+    if arguments.json:
+        _print(json.dumps(table, indent=2))
+    else:
+        show(table)
     return exit_code(table)
 
 

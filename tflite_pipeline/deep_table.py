@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tflite_pipeline.deep import Foresight
-from tflite_pipeline.runtime.layers import LONGEST_NAME
+from tflite_pipeline.runtime.layers import short_name
 from tflite_pipeline.train.tune.verdict import (
     FLOAT,
     INTEGER,
@@ -76,18 +76,9 @@ def _table(rows: Sequence[LayerVerdict], width: int) -> Table:
     return table
 
 
-def _short(name: str) -> str:
-    """Give the end of a long name of a tensor, which the converter strings together from all that it fused."""
-    if len(name) <= LONGEST_NAME:
-        return name
-    # Parts that are a bare number tell nothing.
-    parts = [part for part in name.split(";") if "/" in part] or [name]
-    return f"…/{'/'.join(parts[-1].split('/')[-2:])}"
-
-
 def _columns(rows: Sequence[LayerVerdict]) -> dict[str, list[str]]:
     return {
-        "layer": [_short(row.layer) for row in rows],
+        "layer": [short_name(row.layer) for row in rows],
         "ops": [_COUNT.sub("\\1\u00a0", row.ops) for row in rows],
         "verdict": [row.verdict for row in rows],
         "weights": [row.weights.replace(" per ", "/") for row in rows],
@@ -129,7 +120,7 @@ def _reasons(rows: Sequence[LayerVerdict]) -> Iterator[tuple[str, str]]:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row.reason:
-            groups.setdefault((row.verdict, row.reason, row.remedy), []).append(_short(row.layer))
+            groups.setdefault((row.verdict, row.reason, row.remedy), []).append(short_name(row.layer))
     for (verdict, reason, remedy), layers in groups.items():
         yield verdict, f"{', '.join(layers)}: {reason}. {remedy}".rstrip()
 

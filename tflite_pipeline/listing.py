@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from tflite_pipeline.convert.spec import ENGINE_SUMMARIES, METHOD_SUMMARIES
+from tflite_pipeline.convert.spec import ENGINE_SUMMARIES, METHOD_SUMMARIES, RECOVERY_SUMMARIES
 from tflite_pipeline.dataset.spec import Dataset, Step
 from tflite_pipeline.model.spec import Model
 from tflite_pipeline.schemes import SCHEMES
@@ -18,6 +18,7 @@ def listing() -> dict[str, dict[str, str]]:
     return {
         "schemes": {name: f"{row.summary} (io {', '.join(row.io)})" for name, row in SCHEMES.items()},
         "calibration methods": METHOD_SUMMARIES,
+        "recovery passes": {str(name): text for name, text in RECOVERY_SUMMARIES.items()},
         "engines": ENGINE_SUMMARIES,
         "model sources": _by_source(Model),
         "dataset sources": _by_source(Dataset),

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.artifacts import (
     Bundle,
-    Engine,
     Evaluation,
-    Histograms,
     Hygiene,
     KerasModel,
     Parity,
     Predictions,
     Profile,
     QuantizedModel,
-    Ranges,
     Reference,
     Samples,
     TargetChecks,
@@ -30,11 +26,8 @@ from tflite_pipeline.artifacts import (
     to_json,
 )
 from tflite_pipeline.bench import Bench, Options, open_bench
-from tflite_pipeline.convert.calibrate import calibrate, spread
 from tflite_pipeline.convert.export import PROBE_SAMPLES, adopt, export
 from tflite_pipeline.convert.hygiene import inspect_ranges, manifest
-from tflite_pipeline.convert.quantize import choose_engine, quantize
-from tflite_pipeline.convert.spec import HISTOGRAM_METHODS, Quantization, as_trained
 from tflite_pipeline.convert.unroll import choose_unrolling
 from tflite_pipeline.dataset.hygiene import inspect
 from tflite_pipeline.dataset.load import source_digest
@@ -47,6 +40,7 @@ from tflite_pipeline.model.identify import identify, likely_generation, model_fi
 from tflite_pipeline.model.spec import KerasFile, TfliteFile
 from tflite_pipeline.profile.measure import measure
 from tflite_pipeline.publish import named, publish, versions
+from tflite_pipeline.quantizing import CORES, Made, Quantizing
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.report.build import Facts, build_report
 from tflite_pipeline.runtime.tensorflow import worker_kind
@@ -64,9 +58,9 @@ from tflite_pipeline.validate.parity import check_parity
 from tflite_pipeline.validate.spec import Gates
 
 Role = str
+Answers = tuple[Entry[Predictions], Entry[Predictions]]
 
 HOST = platform.node()
-CORES = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -97,6 +91,25 @@ def run_on(bench: Bench, loaded: LoadedRecipe, observer: Observer, folder: Path)
     return Result(folder, folder / model, report)
 
 
+@dataclass(frozen=True)
+class Chain:
+    """What led to a quantized file, in the order in which it was made.
+
+    `draft` is what quantization alone made of the reference; `made` is the same, or what was made after training with
+    fake quantization. `beside` is what was started when there was a reference.
+    """
+
+    evaluation: Entry[Samples] | None
+    calibration: Entry[Samples] | None
+    hygiene: Entry[Hygiene] | None
+    trained: Entry[TrainedModel] | None
+    reference: Entry[Reference]
+    tuned: list[Entry[Tuned]]
+    draft: Made
+    made: Made
+    beside: Any
+
+
 @dataclass
 class Course:
     """One run of one recipe."""
@@ -115,27 +128,14 @@ class Course:
     def run(self) -> tuple[Facts, list[Path]]:
         """Give what was found out, and the files to hand over beside the quantized one."""
         recipe = self.loaded.recipe
-        model = self._model()
-        evaluation = self._samples("evaluation", ()) if recipe.dataset else None
-        calibration, hygiene = self._calibration(evaluation)  # data that is not sound shows before anything slow
-        training = self.training(evaluation)
-        self.runner.tunes = training.tunes
-        trained = training.fit(model)
-        reference = self._reference(model, trained, evaluation)
         # Engines and training leave a core idle at times, so it can run the reference meanwhile.
-        predicting = self.bench.background.submit(self._predict, "reference", reference, evaluation)
-        tuned = training.compress(reference)
-        base = training.base(reference, tuned)
-        engine = self.runner.run("engine", Engine, choose_engine, recipe.quantization, base)
-        spread_of = self._ranges(engine.artifact, base, calibration)
-        record = self._record(engine.artifact, base, calibration, spread_of[0], hygiene)
-        label = "draft" if training.qat else "quantize"
-        quantized = self._quantize(engine, base, calibration, spread_of, label=label)
-        if training.qat:
-            tuned = training.round(reference, tuned, (quantized, spread_of[0]))
-            quantized = self._quantize_tuned(engine, tuned[-1])
+        chain = self.files(lambda *args: self.bench.background.submit(self._predict, "reference", *args))
+        evaluation, calibration, reference = chain.evaluation, chain.calibration, chain.reference
+        trained, tuned, quantized = chain.trained, chain.tuned, chain.made.file
+        training = self.training(evaluation)
+        record = self._record(chain.draft, calibration, chain.hygiene)
         predictions = (
-            predicting.result(),
+            chain.beside.result(),
             self._predict("quantized", quantized, evaluation),
             training.predict(tuned, evaluation),
         )
@@ -168,12 +168,56 @@ class Course:
             targets=list(targets.artifact.checks),
             history=trained.artifact.history if trained else (),
             training=training.told(trained, tuned),
+            recovery=chain.draft.recovery,
             seconds=self.runner.seconds,
             cached=self.runner.cached,
             versions=versions(),
         )
         files = [trained.artifact.file] if trained else []
         return facts, [*files, *([bundle.artifact.path] if bundle else [])]
+
+    def files(self, beside: Callable[[Entry[Reference], Entry[Samples] | None], Any] = lambda *_: None) -> Chain:
+        """Go as far as the quantized file; `beside` starts what can be done as soon as there is a reference."""
+        recipe = self.loaded.recipe
+        model = self._model()
+        evaluation = self._samples("evaluation", ()) if recipe.dataset else None
+        calibration, hygiene = self._calibration(evaluation)  # data that is not sound shows before anything slow
+        training = self.training(evaluation)
+        self.runner.tunes = training.tunes
+        trained = training.fit(model)
+        reference = self._reference(model, trained, evaluation)
+        begun = beside(reference, evaluation)
+        tuned = training.compress(reference)
+        quantizing = Quantizing(recipe.quantization, self.runner, calibration)
+        draft = made = quantizing.make(training.base(reference, tuned), "draft" if training.qat else "quantize")
+        if training.qat:
+            tuned = training.round(reference, tuned, (draft.file, draft.spread[0]))
+            done = tuned[-1].artifact
+            ranges = tuned[-1].part(done.ranges) if done.ranges else None
+            made = quantizing.again(draft.engine, tuned[-1].part(done.reference), ranges)
+        return Chain(evaluation, calibration, hygiene, trained, reference, tuned, draft, made, begun)
+
+    def answers(self, chain: Chain, samples: Entry[Samples], label: str) -> Answers:
+        """Give what the reference and the quantized file answer to samples of any kind."""
+        pair = (
+            self._predict(f"reference {label}", chain.reference, samples),
+            self._predict(label, chain.made.file, samples),
+        )
+        if pair[0] is None or pair[1] is None:
+            raise RuntimeError("there are samples, so there are predictions")
+        return pair[0], pair[1]
+
+    def examine(self, chain: Chain, samples: Entry[Samples], label: str) -> Evaluation:
+        """Compare the quantized file with its reference on samples of any kind."""
+        rounded = self.training(samples).predict(chain.tuned, samples)
+        predictions = (*self.answers(chain, samples, label), rounded)
+        return self._compare(chain.reference, chain.made.file, predictions, samples, chain.tuned).artifact
+
+    def quantized(self) -> tuple[Made, Entry[Samples]]:
+        """Go as far as the quantized file, and give the samples to look at it with; the recipe must have a dataset."""
+        chain = self.files()
+        samples = chain.calibration or chain.evaluation or self._samples("evaluation", ())
+        return chain.made, samples
 
     def untrained(self) -> Entry[Reference]:
         """Give what would be quantized as it is before training, without samples where the model says its shapes."""
@@ -208,14 +252,6 @@ class Course:
         args = (spec, role, self.loaded.recipe.seed, taken)
         return self.runner.run("dataset", Samples, prepare, *args, label=label, also=digest)
 
-    def _quantize_tuned(self, engine: Entry[Engine], tuned: Entry[Tuned]) -> Entry[QuantizedModel]:
-        """Quantize what was trained, with the ranges that were trained."""
-        reference, ranges = tuned.artifact.reference, tuned.artifact.ranges
-        spread_of = (tuned.part(ranges) if ranges else None), None
-        return self._quantize(
-            engine, tuned.part(reference), None, spread_of, as_trained(self.loaded.recipe.quantization)
-        )
-
     def _reference(
         self, model: Entry[KerasModel] | None, trained: Entry[TrainedModel] | None, evaluation: Entry[Samples] | None
     ) -> Entry[Reference]:
@@ -241,53 +277,22 @@ class Course:
 
     def _calibration(self, evaluation: Entry[Samples] | None) -> tuple[Entry[Samples] | None, Entry[Hygiene] | None]:
         recipe = self.loaded.recipe
-        if not recipe.quantization.calibrated:
+        if not recipe.quantization.needs_samples:
             return None, None
         samples = self._samples("calibration", _digests(evaluation))
         return samples, self.runner.run("hygiene", Hygiene, inspect, samples, evaluation, label="hygiene samples")
 
-    def _ranges(
-        self, engine: Engine, reference: Entry[Reference], calibration: Entry[Samples] | None
-    ) -> tuple[Entry[Ranges] | None, Entry[Histograms] | None]:
-        if calibration is None or engine.name == "converter":  # which calibrates by itself
-            return None, None
-        ranges = self.runner.run("calibrate", Ranges, calibrate, reference, calibration, CORES)
-        if not self.loaded.recipe.quantization.methods & HISTOGRAM_METHODS:
-            return ranges, None
-        return ranges, self.runner.run("spread", Histograms, spread, reference, calibration, ranges, CORES)
-
-    def _record(
-        self,
-        engine: Engine,
-        reference: Entry[Reference],
-        calibration: Entry[Samples] | None,
-        ranges: Entry[Ranges] | None,
-        hygiene: Entry[Hygiene] | None,
-    ) -> dict[str, Any]:
+    def _record(self, made: Made, calibration: Entry[Samples] | None, hygiene: Entry[Hygiene] | None) -> dict[str, Any]:
         """Give the record of the calibration; empty where there is none."""
-        if calibration is None or hygiene is None:
+        recipe, ranges = self.loaded.recipe, made.spread[0]
+        if calibration is None or hygiene is None or not recipe.quantization.calibrated:
             return {}
         findings = hygiene.artifact.findings
         if ranges is not None:
-            judged = self.runner.run("hygiene", Hygiene, inspect_ranges, reference, ranges, label="hygiene ranges")
+            judged = self.runner.run("hygiene", Hygiene, inspect_ranges, made.reference, ranges, label="hygiene ranges")
             findings += judged.artifact.findings
-        recipe = self.loaded.recipe
-        return manifest(calibration.artifact, recipe.quantization, engine, recipe.seed, reference.artifact, findings)
-
-    def _quantize(
-        self,
-        engine: Entry[Engine],
-        reference: Entry[Reference],
-        calibration: Entry[Samples] | None,
-        spread_of: tuple[Entry[Ranges] | None, Entry[Histograms] | None],
-        spec: Quantization | None = None,
-        label: str = "quantize",
-    ) -> Entry[QuantizedModel]:
-        by_itself = engine.artifact.name == "converter"
-        worker: Kind = self.runner.keras if engine.artifact.name in ("converter", "mlir") else "plain"
-        samples = calibration if by_itself else None
-        args = (spec or self.loaded.recipe.quantization, engine, reference, samples, spread_of)
-        return self.runner.run("quantize", QuantizedModel, quantize, *args, worker=worker, label=label)
+        reference, engine = made.reference.artifact, made.engine.artifact
+        return manifest(calibration.artifact, recipe.quantization, engine, recipe.seed, reference, findings)
 
     def _predict(
         self,

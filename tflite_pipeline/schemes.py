@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["float32", "float16", "int16", "int8", "int4"]
+"""What weights or activations are held in."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +120,14 @@ SCHEMES: dict[str, Scheme] = {
         "a scheme for each layer, by quantization.rules; a layer without a rule stays float32",
     ),
 }
+
+
+def precisions_of(scheme: str) -> tuple[str, ...]:
+    """List what a scheme holds weights and activations in; those of int4 weights have int8 where there is no kernel."""
+    row = SCHEMES[scheme]
+    return tuple(dict.fromkeys((row.weights, *(("int8",) if row.weights == "int4" else ()), row.activations)))
+
+
+def permits(allow: Collection[str], scheme: str) -> bool:
+    """Tell whether a scheme holds nothing but what is allowed; of `mixed` the rules decide."""
+    return scheme != "mixed" and set(precisions_of(scheme)) <= set(allow)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import shlex
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from tflite_pipeline.columns import Column, print_lines, print_table, width_of
 from tflite_pipeline.report.words import bytes_text, change_text, interval_text, is_share, metric_text, milliseconds
 from tflite_pipeline.terminal import ADVICE, STYLES, UNDECIDED
 
 STATUS_STYLES = STYLES | {"error": "bold red", "refused": "dim", "waiting": "dim"}
 POINTS = " points"
-UNBOUNDED = 1000
-"""Characters a line in a pipe, where no terminal says how wide it may be."""
-NARROW_GAP, GAP = 1, 2
-LESS_THAN_NAMES = 2
-"""Columns up to this rank give way before the names of variants are wrapped."""
 NONE_PASSED = "no gate failed everywhere: see the gates in sweep.json; try other schemes or methods, or wider gates"
 
 
@@ -95,116 +85,54 @@ def show(table: dict[str, Any], command: Sequence[str]) -> None:
     rows = table["rows"]
     passed = sum(row["status"] == "passed" for row in rows)
     console.print(f"\n[bold]{escape(table['recipe']['name'])}[/]: {passed} of {len(rows)} variants passed")
-    width = console.width if console.is_terminal or os.environ.get("COLUMNS") else UNBOUNDED
-    left_out = _print_table(table, width)
+    width = width_of(console)
+    styles = [("bold" if row["variant"] == table["best"] else "", STATUS_STYLES[row["status"]]) for row in rows]
+    left_out = print_table(list(_columns(rows, table["best"])), styles, width)
     if left_out:
-        _print_lines(console, "left out", f"{', '.join(left_out)}: the terminal is too narrow", width)
+        print_lines(console, "left out", f"{', '.join(left_out)}: the terminal is too narrow", width)
     for title, text in _about(rows):
-        _print_lines(console, title, text, width)
+        print_lines(console, title, text, width)
     for title, text in _next(table, command):  # on one line, to be copied
         console.print(f"  {title:10} {escape(text)}")
 
 
-def _print_lines(console: Console, title: str, text: str, width: int) -> None:
-    lines = textwrap.wrap(text, width, initial_indent=f"  {title:10} ", subsequent_indent=" " * 13)
-    console.print(escape("\n".join(lines)))
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column; where the terminal is narrow the lowest `rank` goes first, 0 never."""
-
-    title: str
-    cells: tuple[str, ...]
-    rank: int = 0
-    left: bool = False
-    wraps: bool = False
-
-    @property
-    def width(self) -> int:
-        return max(map(len, (*self.title.split("\n"), *self.cells)))
-
-    @property
-    def least(self) -> int:
-        """The width below which a word would be cut."""
-        return (
-            max(len(word) for cell in (self.title, *self.cells) for word in cell.split()) if self.wraps else self.width
-        )
-
-
-def _print_table(table: dict[str, Any], width: int) -> list[str]:
-    """Print the columns that fit; give the titles of those that did not."""
-    rows = table["rows"]
-    columns = [column for column in _columns(rows, table["best"]) if any(column.cells)]
-    kept, gap = _fit(columns, width)
-    spare = width - _total(kept, gap)
-    grid = Table(box=None, padding=(0, gap, 0, 0), show_edge=False, pad_edge=False)
-    for column in kept:
-        span = min(column.width, column.least + max(0, spare)) if column.wraps else column.width
-        grid.add_column(column.title, justify="left" if column.left else "right", width=span)
-    for position, row in enumerate(rows):
-        cells = [Text(column.cells[position]) for column in kept]
-        cells[-1].stylize(STATUS_STYLES[row["status"]])
-        grid.add_row(*cells, style="bold" if row["variant"] == table["best"] else "")
-    Console(width=max(width, _total(kept, gap)), highlight=False).print(grid)
-    return [column.title.replace("\n", " ") for column in columns if column not in kept]
-
-
-def _fit(columns: Sequence[_Column], width: int) -> tuple[list[_Column], int]:
-    """Leave out columns by rank until the others fit, with a wide gap where that is possible; give both."""
-    kept = list(columns)
-    while True:
-        ranks = sorted({column.rank for column in kept if column.rank})
-        wrapped = (False, True) if not ranks or ranks[0] > LESS_THAN_NAMES else (False,)
-        for wrap, gap in itertools.product(wrapped, (GAP, NARROW_GAP)):
-            if _total(kept, gap, wrap) <= width:
-                return kept, gap
-        if not ranks:
-            return kept, NARROW_GAP
-        kept = [column for column in kept if column.rank != ranks[0]]
-
-
-def _total(columns: Sequence[_Column], gap: int, wrap: bool = True) -> int:
-    return sum(column.least if wrap else column.width for column in columns) + gap * (len(columns) - 1)
-
-
-def _columns(rows: Sequence[dict[str, Any]], best: str | None) -> Iterator[_Column]:
+def _columns(rows: Sequence[dict[str, Any]], best: str | None) -> Iterator[Column]:
     """Give all columns in their order."""
-    yield _Column("", tuple("*" if row["variant"] == best else "" for row in rows), left=True)
-    yield _Column("variant", tuple(row["variant"] for row in rows), left=True, wraps=True)
-    yield _Column("io", tuple(row["io"] for row in rows), rank=5, left=True)
+    yield Column("", tuple("*" if row["variant"] == best else "" for row in rows), left=True)
+    yield Column("variant", tuple(row["variant"] for row in rows), left=True, wraps=True)
+    yield Column("io", tuple(row["io"] for row in rows), rank=5, left=True)
     for position, name in enumerate(_keys(rows, "metrics")):
         yield from _metric_columns([row["metrics"].get(name) for row in rows], name, rank=6 if position else 0)
     outputs = _keys(rows, "agreement")
     for name in outputs:
         yield from _agreement_columns([row["agreement"].get(name) for row in rows], name if len(outputs) > 1 else "")
-    yield _Column("size", tuple(bytes_text(row["bytes"]) if row["file"] else "" for row in rows))
-    yield _Column("latency", tuple(milliseconds(row["latency_ms"]) if row["file"] else "" for row in rows), rank=7)
-    yield _Column("engine", tuple(row["engine"]["name"] if row["file"] else "" for row in rows), rank=1, left=True)
-    yield _Column("verdict", tuple(row["status"] for row in rows), left=True)
+    yield Column("size", tuple(bytes_text(row["bytes"]) if row["file"] else "" for row in rows))
+    yield Column("latency", tuple(milliseconds(row["latency_ms"]) if row["file"] else "" for row in rows), rank=7)
+    yield Column("engine", tuple(row["engine"]["name"] if row["file"] else "" for row in rows), rank=1, left=True)
+    yield Column("verdict", tuple(row["status"] for row in rows), left=True)
 
 
-def _metric_columns(figures: Sequence[dict[str, Any] | None], name: str, rank: int) -> Iterator[_Column]:
+def _metric_columns(figures: Sequence[dict[str, Any] | None], name: str, rank: int) -> Iterator[Column]:
     floats = tuple(metric_text(row["reference"], name) if row else "" for row in figures)
     if len(set(filter(None, floats))) > 1:
-        yield _Column(f"float\n{name}", floats, rank=3)
-    yield _Column(name, tuple(metric_text(row["quantized"], name) if row else "" for row in figures), rank)
+        yield Column(f"float\n{name}", floats, rank=3)
+    yield Column(name, tuple(metric_text(row["quantized"], name) if row else "" for row in figures), rank)
     drops = tuple(change_text(row, name).removesuffix(POINTS) if row else "" for row in figures)
-    yield _Column("drop\n(points)" if is_share(name) else "drop", drops, rank)
+    yield Column("drop\n(points)" if is_share(name) else "drop", drops, rank)
     spans = tuple(interval_text(row["interval"], name) if row else "" for row in figures)
-    yield _Column("drop\nbetween", spans, rank=4)
+    yield Column("drop\nbetween", spans, rank=4)
 
 
-def _agreement_columns(figures: Sequence[dict[str, Any] | None], output: str) -> Iterator[_Column]:
+def _agreement_columns(figures: Sequence[dict[str, Any] | None], output: str) -> Iterator[Column]:
     """Give the share of samples of the same class, where the output is a class."""
     known = [row if row and row["value"] is not None else None for row in figures]
-    yield _Column(
+    yield Column(
         f"same class\n{output}" if output else "same\nclass",
         tuple(f"{row['value']:.2%}" if row else "" for row in known),
         rank=8,
     )
     spans = (f"{row['interval'][0]:.2%} … {row['interval'][1]:.2%}" if row else "" for row in known)
-    yield _Column("same class\nbetween", tuple(spans), rank=2)
+    yield Column("same class\nbetween", tuple(spans), rank=2)
 
 
 def _keys(rows: Sequence[dict[str, Any]], part: str) -> list[str]:

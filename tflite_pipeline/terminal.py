@@ -27,6 +27,7 @@ from tflite_pipeline.report.words import (
     lsb_text,
     metric_text,
     milliseconds,
+    recovered_text,
     share_text,
 )
 
@@ -127,6 +128,7 @@ def summary(result: Result) -> None:
     for finding in report["calibration"].get("findings", ()):
         if finding["level"] == "warning":
             console.print(f"  [{STYLES['undecided']}]warning[/]    calibration, {finding['rule']}: {finding['text']}")
+    _show_recovery(console, report)
     _show_training(console, report)
     if report["metrics"]:
         console.print(_metrics_table(report))
@@ -153,6 +155,11 @@ def summary(result: Result) -> None:
     console.print(f"  files      {result.model}")
     console.print(f"             {result.folder / 'report.html'}")
     console.print(f"  next       {_next_step(result)}")
+
+
+def _show_recovery(console: Console, report: dict[str, Any]) -> None:
+    if report["recovery"]:
+        console.print(f"  recovery   {recovered_text(report['recovery'])}")
 
 
 def _show_training(console: Console, report: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def recipe(folder, name, model, keras):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_trains_and_its_file_computes_what_was_trained(name, folder, run_cli):
+def test_trains_and_its_file_computes_what_was_made(name, folder, run_cli):
     done = run_cli("run", recipe(folder, name, *CASES[name]), "--out", folder / "out", "--allow-code")
     assert done.code == 0, done.err
     report = json.loads((folder / "out" / name / "report.json").read_text())

@@ -11,6 +11,7 @@ from tflite_pipeline.artifacts import Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.draft import Draft
 from tflite_pipeline.runtime.graph import Graph, Op
+from tflite_pipeline.runtime.values import as_outputs, is_led, repeated
 
 _ELSEWHERE = frozenset(
     {
@@ -110,7 +111,7 @@ def with_ranges(reference: Reference, graph: Graph, batch: int) -> bytes:
 
     def reduce(made: Iterable[int]) -> None:
         for index in made:
-            first, rank = int(_is_led(draft, index, batch)), len(graph.tensors[index].shape)
+            first, rank = int(is_led(draft, index, batch)), len(graph.tensors[index].shape)
             if first < rank and (first, rank) not in axes:
                 axes[first, rank] = draft.constant(np.arange(first, rank, dtype=np.int32))
             for name, op in _REDUCTIONS.items():
@@ -125,7 +126,7 @@ def with_ranges(reference: Reference, graph: Graph, batch: int) -> bytes:
     _after_each(draft, graph, tensors, reduce)
     outputs = []
     for name, column in columns.items():
-        outputs.append(_table(draft, column, [_is_led(draft, index, batch) for index in tensors], batch))
+        outputs.append(_table(draft, column, [is_led(draft, index, batch) for index in tensors], batch))
         draft.rename(outputs[-1], name)
     _name_inputs(draft, reference)
     return draft.finish(outputs)
@@ -144,24 +145,13 @@ def with_values(reference: Reference, graph: Graph, batch: int) -> bytes:
     """
     draft = Draft(reference.path)
     _name_inputs(draft, reference)
-    outputs = []
-    for index in activations(graph):
-        whole = batch > 1 and not _is_led(draft, index, batch)
-        outputs.append(_repeated(draft, index, graph.tensors[index].shape, batch) if whole else index)
-    return draft.finish(outputs)
+    return draft.finish(as_outputs(draft, activations(graph), batch))
 
 
 def _listed(graph: Graph, ops: Sequence[Op]) -> str:
     names = [f"{op.name} '{graph.tensors[op.outputs[0]].name}'" if op.outputs else op.name for op in ops]
     more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
     return ", ".join(names[:_TOLD]) + more
-
-
-def _is_led(draft: Draft, index: int, batch: int) -> bool:
-    """Tell whether the first dimension of a tensor is the batch; with one row an inference it does not matter."""
-    tensor = draft.graph.tensors[index]
-    sizes = tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature
-    return batch > 1 and sizes is not None and len(sizes) > 0 and int(sizes[0]) == batch
 
 
 def _after_each(draft: Draft, graph: Graph, tensors: Sequence[int], add: Callable[[Iterable[int]], None]) -> None:
@@ -178,13 +168,9 @@ def _table(draft: Draft, columns: Sequence[int], led: Sequence[bool], batch: int
     """Join columns, which are [batch] where they are led and else single numbers, to [batch, columns]."""
     if batch == 1:
         row = draft.op("PACK", columns, [len(columns)], "PackOptions", valuesCount=len(columns), axis=0)
-        return _repeated(draft, row, [len(columns)], 1)
-    whole = [c if own else _repeated(draft, c, [], batch) for c, own in zip(columns, led, strict=True)]
+        return repeated(draft, row, [len(columns)], 1)
+    whole = [c if own else repeated(draft, c, [], batch) for c, own in zip(columns, led, strict=True)]
     return draft.op("PACK", whole, [batch, len(whole)], "PackOptions", valuesCount=len(whole), axis=1)
-
-
-def _repeated(draft: Draft, index: int, shape: Sequence[int], times: int) -> int:
-    return draft.op("PACK", [index] * times, [times, *shape], "PackOptions", valuesCount=times, axis=0)
 
 
 def _name_inputs(draft: Draft, reference: Reference) -> None:

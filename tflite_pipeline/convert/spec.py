@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from tflite_pipeline.errors import did_you_mean
-from tflite_pipeline.schemes import SCHEMES
+from tflite_pipeline.schemes import SCHEMES, Scheme
 from tflite_pipeline.spec import Many, Mistake, Section, Selector
 
 Io = Literal["float32", "int8", "uint8", "int16"]
 Method = Literal["auto", "minmax", "moving_average", "sample_percentile", "percentile", "mse", "entropy"]
 EngineName = Literal["auto", "mlir", "ai_edge", "converter"]
+Pass = Literal[
+    "equalization", "bias_absorption", "weight_clipping", "gptq", "adaround", "depthwise_search", "bias_correction"
+]
 
 METHOD_SUMMARIES: dict[str, str] = {
     "auto": "sample_percentile; minmax for 16 bits, and where the engine converter calibrates",
@@ -40,6 +43,18 @@ ENGINE_SUMMARIES: dict[str, str] = {
     "converter": "the public TFLiteConverter on the SavedModel; calibrates by itself, with minmax",
 }
 
+RECOVERY_SUMMARIES: dict[Pass, str] = {
+    "equalization": "scales channels so that kernels that follow each other have equal ranges; the float outputs stay",
+    "bias_absorption": "moves what a channel always has into the bias of the next layer; the float outputs stay",
+    "weight_clipping": "cuts off the largest weights of a channel where the others gain more",
+    "gptq": "rounds weights one after the other, and those that follow make up for the error",
+    "adaround": "learns for each weight whether it goes up or down; instead of gptq",
+    "depthwise_search": "rounds the few weights of each channel of a depthwise layer together",
+    "bias_correction": "adds to each bias what the quantized layer lacks on average",
+}
+"""Passes that take back what quantization loses, in the order in which they run."""
+BEFORE_CALIBRATION: frozenset[Pass] = frozenset({"equalization", "bias_absorption"})
+"""Passes that change weights but not what the model computes; ranges are taken after them."""
 
 _HINTS = {
     "int8": " 'int8' alone says too little: full_int8 computes in integers, dynamic_int8 only stores them.",
@@ -65,6 +80,17 @@ class Rule(Selector):
     """The calibration method of what these layers put out."""
 
 
+def _form(value: Any) -> str:
+    return "list" if isinstance(value, list | tuple) else "auto"
+
+
+def _auto_or_list(value: Any) -> Any:
+    if value == "auto" or isinstance(value, list | tuple):
+        return value
+    hint = f" Did you mean [{value}]?" if isinstance(value, str) and value in RECOVERY_SUMMARIES else ""
+    raise ValueError(f"must be auto or a list of passes, e.g. [bias_correction]. Got {value!r}.{hint}")
+
+
 def _bare_op(value: Any) -> Any:
     return {"op": value} if isinstance(value, str) else value
 
@@ -79,6 +105,13 @@ class Quantization(Section):
     engine: EngineName = "auto"
     """Who quantizes; left out, it is chosen by scheme and graph, and the report says which and why."""
     calibration: Calibration = Calibration()
+    recovery: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[Many[Pass], Tag("list")],
+        Discriminator(_form),
+        BeforeValidator(_auto_or_list),
+    ] = ()
+    """Passes that take back what quantization loses, on the calibration samples, without labels; `auto` tries them and
+    keeps what helps."""
     rules: Many[Rule] = ()
     """Exceptions by layer; the first rule that fits a layer and says something decides it."""
     allow_float: Many[Annotated[Selector, BeforeValidator(_bare_op, json_schema_input_type=Selector | str)]] = ()
@@ -94,6 +127,11 @@ class Quantization(Section):
         schemes = [self.scheme, *(rule.scheme for rule in self.rules if rule.scheme)]
         rows = [SCHEMES[name] for name in schemes if name in SCHEMES and name != "mixed"]
         return any(row.calibrated for row in rows)
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether calibration samples are used: for ranges, or to recover."""
+        return self.calibrated or bool(self.recovery)
 
     @property
     def methods(self) -> frozenset[Method]:
@@ -113,6 +151,7 @@ class Quantization(Section):
             yield ("engine",), f"must be {able} with scheme: {self.scheme}. Got '{self.engine}'."
         yield from self._rule_mistakes()
         yield from self._calibration_mistakes()
+        yield from self._recovery_mistakes(scheme)
 
     def _rule_mistakes(self) -> Iterator[Mistake]:
         if self.scheme == "mixed" and not any(rule.scheme for rule in self.rules):
@@ -138,11 +177,34 @@ class Quantization(Section):
         if self.calibration.percentile != PERCENTILE and "percentile" not in self.methods:
             yield ("calibration", "percentile"), f"must come with method: percentile. Got '{self.calibration.method}'."
 
+    def _recovery_mistakes(self, scheme: Scheme) -> Iterator[Mistake]:
+        if not self.recovery:
+            return
+        if scheme.weights.startswith("float"):
+            text = f"must be left out with scheme: {self.scheme}, whose weights are not rounded to integers."
+            yield ("recovery",), f"{text} Got {passes_text(self.recovery)}."
+        if self.engine == "converter":
+            text = "must be left out with engine: converter, which takes the weights from the SavedModel."
+            yield ("recovery",), f"{text} Got {passes_text(self.recovery)}."
+        if scheme.block:
+            text = f"must be left out with scheme: {self.scheme}, whose weights have a scale for each block."
+            yield ("recovery",), f"{text} Got {passes_text(self.recovery)}. Use dynamic_int4."
+        repeated = {name for name in self.recovery if self.recovery.count(name) > 1}
+        if repeated and self.recovery != "auto":
+            yield ("recovery",), f"must name each pass once. Got {', '.join(sorted(repeated))} more than once."
+        if {"gptq", "adaround"} <= set(self.recovery):
+            yield ("recovery",), "must have one way to round. Got gptq and adaround. Leave one out."
 
-def as_trained(spec: Quantization) -> Quantization:
-    """Give the section for ranges that were trained: they are taken as they are."""
+
+def as_made(spec: Quantization) -> Quantization:
+    """Give the section for weights and ranges that were made for it, trained or recovered: they are taken as is."""
     rules = tuple(rule.model_copy(update={"method": None}) for rule in spec.rules if rule.scheme)
-    return spec.model_copy(update={"calibration": Calibration(method="minmax"), "rules": rules})
+    return spec.model_copy(update={"calibration": Calibration(method="minmax"), "recovery": (), "rules": rules})
+
+
+def passes_text(recovery: str | tuple[str, ...]) -> str:
+    """List passes for a message."""
+    return recovery if isinstance(recovery, str) else ", ".join(recovery)
 
 
 def _unknown_scheme(name: str, without: str = "") -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from tflite_pipeline.artifacts import Engine, QuantizedModel, Ranges, Reference, Samples
 from tflite_pipeline.convert.observe import activations
 from tflite_pipeline.convert.quantize import quantize
-from tflite_pipeline.convert.spec import Quantization, as_trained
+from tflite_pipeline.convert.spec import Quantization, as_made
 from tflite_pipeline.runtime.graph import read_graphs
 
 BOUND = 1.0
@@ -24,7 +24,7 @@ def quantize_uncalibrated(spec: Quantization, engine: Engine, reference: Referen
     by_itself = engine.name == "converter"
     ranges = _unit_ranges(reference, out) if spec.calibrated and engine.name != "none" and not by_itself else None
     samples = _noise(reference, out) if spec.calibrated and by_itself else None
-    return quantize(as_trained(spec), engine, reference, samples, (ranges, None), out)
+    return quantize(as_made(spec), engine, reference, samples, (ranges, None), out)
 
 
 def _unit_ranges(reference: Reference, out: Path) -> Ranges:

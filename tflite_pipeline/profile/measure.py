@@ -30,8 +30,8 @@ def measure(path: Path, latency: Latency, out: Path) -> Profile:
     del out
     interpreter = litert.open_interpreter(path, latency.threads)
     litert.feed_noise(interpreter)
-    _times(interpreter, path, latency.warmup)
-    times = _times(interpreter, path, latency.runs)
+    time_runs(interpreter, path, latency.warmup)
+    times = time_runs(interpreter, path, latency.runs)
     milliseconds = np.array(times) / 1e6
     percentiles = {f"p{share}": float(np.percentile(milliseconds, share)) for share in (50, 90, 99)}
     return Profile(
@@ -44,8 +44,11 @@ def measure(path: Path, latency: Latency, out: Path) -> Profile:
     )
 
 
-def _times(interpreter: Any, path: Path, runs: int) -> list[int]:
-    """Time up to `runs` inferences in nanoseconds; a slow file needs fewer, its times vary less."""
+def time_runs(interpreter: Any, path: Path, runs: int) -> list[int]:
+    """Time up to `runs` inferences in nanoseconds; a slow file needs fewer, its times vary less.
+
+    Raises StageError where the file does not run.
+    """
     times: list[int] = []
     for _ in tracked(range(runs), runs, "measuring"):
         times.append(_timed(interpreter, path))

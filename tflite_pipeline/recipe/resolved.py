@@ -19,7 +19,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
     Rows of the dataset that were left out and that no stage uses stay out: spelled out they would be checked.
     """
     content = _section(recipe)
-    used = {"training": recipe.training is not None, "calibration": recipe.quantization.calibrated}
+    used = {"training": recipe.training is not None, "calibration": recipe.quantization.needs_samples}
     for role in used:
         if recipe.dataset is not None and not used[role] and role not in recipe.dataset.model_fields_set:
             del content["dataset"][role]

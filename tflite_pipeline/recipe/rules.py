@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tflite_pipeline.convert.spec import Quantization
+from tflite_pipeline.convert.spec import Quantization, passes_text
 from tflite_pipeline.dataset import spec as dataset_spec
 from tflite_pipeline.dataset.mistakes import overlap_mistakes, role_mistakes
 from tflite_pipeline.dataset.spec import Dataset, Rows
@@ -18,7 +18,7 @@ from tflite_pipeline.recipe.training_rules import TRAINING_RULES
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Mistake
 from tflite_pipeline.targets.names import TARGET_SUMMARIES
-from tflite_pipeline.train.spec import Training
+from tflite_pipeline.train.spec import Training, Tune, steps_of
 from tflite_pipeline.validate.spec import NEED_LABELS, Validation
 
 Rule = Callable[..., Iterator[Mistake]]
@@ -38,6 +38,20 @@ def _calibration_needs_samples(quantization: Quantization, dataset: Dataset | No
         free = ", ".join(name for name, scheme in SCHEMES.items() if not scheme.calibrated)
         text = f"must be one of {free} without a dataset. Got '{quantization.scheme}', which is calibrated on samples."
         yield ("quantization", "scheme"), f"{text} Add the section dataset."
+
+
+def _recovery_needs_samples(quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
+    if dataset is None and quantization.recovery and not quantization.calibrated:
+        text = "must be left out without a dataset: its passes look at calibration samples."
+        yield ("quantization", "recovery"), f"{text} Got {passes_text(quantization.recovery)}. Add the section dataset."
+
+
+def _recovery_or_training(quantization: Quantization, training: Training | None) -> Iterator[Mistake]:
+    """Refuse to round anew what was trained: zeros, clusters and the trained rounding would be lost."""
+    steps = [step.method for step in steps_of(training) if isinstance(step, Tune)]
+    if quantization.recovery and steps:
+        text = f"must be left out with training {', '.join(steps)}, whose weights it would change."
+        yield ("quantization", "recovery"), f"{text} Got {passes_text(quantization.recovery)}."
 
 
 def _metrics_need_samples(validation: Validation, dataset: Dataset | None) -> Iterator[Mistake]:
@@ -102,7 +116,7 @@ def _known_targets(targets: tuple[str, ...]) -> Iterator[Mistake]:
 
 def _default_rows(training: Training | None, quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
     """Check the rows that the recipe does not name but uses; those that it names, the dataset checks itself."""
-    for role, used in (("training", training is not None), ("calibration", quantization.calibrated)):
+    for role, used in (("training", training is not None), ("calibration", quantization.needs_samples)):
         if dataset is not None and used and role not in dataset.model_fields_set:
             rows: Rows = getattr(dataset, role)
             yield from (
@@ -138,6 +152,8 @@ def _preprocessing_fits(model: Model, dataset: Dataset | None) -> Iterator[Mista
 
 RULES: tuple[Rule, ...] = (
     _calibration_needs_samples,
+    _recovery_needs_samples,
+    _recovery_or_training,
     *TRAINING_RULES,
     _metrics_need_samples,
     _metrics_need_labels,

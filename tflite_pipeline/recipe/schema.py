@@ -6,7 +6,8 @@ import ast
 import inspect
 import itertools
 import textwrap
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -17,7 +18,8 @@ from tflite_pipeline.dataset.spec import Dataset
 from tflite_pipeline.model.spec import Model
 from tflite_pipeline.profile.spec import Latency
 from tflite_pipeline.recipe.yaml_text import shown
-from tflite_pipeline.spec import Many, Section
+from tflite_pipeline.schemes import SCHEMES, Precision, permits, precisions_of
+from tflite_pipeline.spec import Many, Mistake, Section
 from tflite_pipeline.train.spec import Training
 from tflite_pipeline.validate.spec import Validation
 
@@ -30,6 +32,20 @@ def _check_version(value: Any) -> Any:
     if type(value) is not int or value != 1:
         raise ValueError(f"must be 1, the version of the recipe's form. Got {shown(value)}.")
     return value
+
+
+class Search(Section):
+    """What `tflite-pipeline search` may try; means nothing to the other commands."""
+
+    allow: Many[Precision] = get_args(Precision)
+    """What weights and activations may be; schemes and layers that need anything else are left out."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Tell a list that no scheme can do with."""
+        if not any(permits(self.allow, name) for name in SCHEMES):
+            needs = ", ".join(f"{name} needs {' and '.join(precisions_of(name))}" for name in ("full_int8", "float32"))
+            got = ", ".join(self.allow) or "none"
+            yield ("allow",), f"must allow all that some scheme needs ({needs}). Got {got}."
 
 
 class Recipe(Section):
@@ -55,6 +71,8 @@ class Recipe(Section):
     """How latency is measured."""
     targets: Many[str] = ("litert",)
     """Runtimes and devices that the file must run on."""
+    search: Search = Search()
+    """What a search may try."""
 
 
 class _EditorSchema(GenerateJsonSchema):

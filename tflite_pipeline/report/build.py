@@ -20,7 +20,8 @@ class Facts:
     """What the stages handed over; `samples` and `profiles` are by role and by file.
 
     `training` is empty, or `{steps: [{method, epochs, best_epoch, history}], kept}`: `history` has a row of figures an
-    epoch, `best_epoch` is the number of the row whose weights were kept.
+    epoch, `best_epoch` is the number of the row whose weights were kept. `recovery` is empty, or `{asked, used, left:
+    [texts], tried: [{passes, sqnr_db, sha256}], judged_on: samples}`, the last two where several were tried.
     """
 
     recipe: dict[str, Any]
@@ -38,6 +39,7 @@ class Facts:
     cached: list[str]
     versions: dict[str, str]
     training: dict[str, Any] = field(default_factory=dict)
+    recovery: dict[str, Any] = field(default_factory=dict)
 
 
 def build_report(facts: Facts) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "samples": {role: _samples(samples) for role, samples in facts.samples.items() if samples},
         "history": facts.history,
         "training": _training(facts),
+        "recovery": facts.recovery,
         "seconds": {stage: round(seconds, 3) for stage, seconds in facts.seconds.items()},
         "cached": facts.cached,
         "versions": facts.versions,

@@ -15,6 +15,7 @@ from tflite_pipeline.report.words import (
     lsb_text,
     metric_text,
     milliseconds,
+    recovered_text,
     share_text,
 )
 
@@ -32,7 +33,9 @@ def _template() -> Any:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(bytes=bytes_text, metric=metric_text, ms=milliseconds)
-    environment.filters.update(share=share_text, lsb=lsb_text, db=decibels, curve=curve, kept=kept_text)
+    environment.filters.update(
+        share=share_text, lsb=lsb_text, db=decibels, curve=curve, kept=kept_text, recovered=recovered_text
+    )
     environment.globals.update(interval=interval_text, change=change_text, square=_square)
     return environment.get_template("page.html")
 

@@ -57,3 +57,13 @@ def interval_text(interval: list[float], metric: str) -> str:
     """Give an interval of a drop in the metric's unit."""
     low, high = interval
     return f"{100 * low:+.2f} … {100 * high:+.2f}" if is_share(metric) else f"{low:+.3g} … {high:+.3g}"
+
+
+def recovered_text(recovery: dict[str, Any]) -> str:
+    """Tell which passes of recovery were kept, and what they gained where several were tried."""
+    used = ", ".join(recovery["used"]) or "none was sure to help"
+    if not recovery["tried"]:
+        return used
+    gains = {tuple(row["passes"]): row["sqnr_db"] for row in recovery["tried"]}
+    before, after = gains[()], gains[tuple(recovery["used"])]
+    return f"{used}; of {len(gains)} ways tried, SQNR {decibels(after)} (without {decibels(before)})"

@@ -18,13 +18,13 @@ from tflite_pipeline.runtime.inference import Job, shape_text
 Array = npt.NDArray[Any]
 
 
-def compute(path: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def compute(path: Path, inputs: Mapping[str, Array], threads: int = 1) -> dict[str, Array]:
     """Run a file over a few samples held in memory: float32 outputs by name, first axis the samples."""
-    return collect(inference.plan(path, inputs), 1, lambda _, shape: np.empty(shape, np.float32))
+    return collect(inference.plan(path, inputs), threads, lambda _, shape: np.empty(shape, np.float32), "")
 
 
-def collect(job: Job, threads: int, sink: Callable[[str, tuple[int, ...]], Array]) -> dict[str, Array]:
-    """Fill a float32 array an output, made by `sink(name, shape)`; the threads write rows of their own."""
+def collect(job: Job, threads: int, sink: Callable[[str, tuple[int, ...]], Array], what: str) -> dict[str, Array]:
+    """Fill a float32 array an output, made by `sink(name, shape)`; `what` names the work in the progress, if any."""
     arrays: dict[str, Array] = {}
 
     def fill(start: int, outputs: list[Array]) -> None:
@@ -40,7 +40,7 @@ def collect(job: Job, threads: int, sink: Callable[[str, tuple[int, ...]], Array
                 )
             array[start : start + job.rows] = rows
 
-    inference.run(job, threads, fill, "predicting")
+    inference.run(job, threads, fill, what)
     return arrays
 
 

@@ -127,9 +127,9 @@ def read_grids(reference: Path, draft: Path, symmetric: bool) -> Grids:
     shared = _Shared()
     ranges: dict[int, Range] = {}
     constants: dict[int, Steps] = {}
-    pairs = list(_pairs(graph, other))
+    pairs = list(pair_ops(graph, other))
     for op, twin in pairs:
-        for mine, theirs in _ends(op, twin):
+        for mine, theirs in pair_tensors(op, twin):
             found = stored[_source(other, theirs)] if mine in graph.origins else stored[theirs]
             if found is None or graph.tensors[mine].dtype != "float32":
                 continue
@@ -148,13 +148,13 @@ def _placed(one: Range, group: int, ranges: Mapping[int, Range], fixed: set[int]
     return Range(one.bits, leader.low, leader.high, one.symmetric, group, group not in fixed)
 
 
-def _pairs(graph: Graph, other: Graph) -> Iterator[tuple[Op, Op]]:
+def pair_ops(graph: Graph, other: Graph) -> Iterator[tuple[Op, Op]]:
     """Pair the ops of the reference with those of the draft, which has some more at the borders of integers."""
     twins = [op for op in other.ops if op.name not in BORDER]
     mine = [op for op in graph.ops if op.name not in BORDER]
     if [_looks(graph, op) for op in mine] != [_looks(other, op) for op in twins]:
         raise StageError(
-            f"the quantized file must have the ops of its reference to be trained, {len(mine)} in their order and of "
+            f"the quantized file must have the ops of its reference, {len(mine)} in their order and of "
             f"the shapes that they put out. Got {len(twins)}, which differ.",
             "Try another quantization.engine, or another scheme.",
         )
@@ -165,7 +165,7 @@ def _looks(graph: Graph, op: Op) -> tuple[str, list[tuple[int, ...]]]:
     return op.name, [graph.tensors[number].shape for number in op.outputs]
 
 
-def _ends(op: Op, twin: Op) -> Iterator[tuple[int, int]]:
+def pair_tensors(op: Op, twin: Op) -> Iterator[tuple[int, int]]:
     """Pair what two ops put out, then what they read; an input that only one of them has is left out."""
     yield from zip(op.outputs, twin.outputs, strict=False)
     yield from zip(op.inputs, twin.inputs, strict=False)

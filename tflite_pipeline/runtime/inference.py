@@ -94,9 +94,9 @@ def widen(job: Job) -> Job:
     if _activations(job.path) > MOST_ACTIVATIONS:
         return job
     wide = replace(job, rows=BATCH, shapes=_shapes(job, BATCH))
-    one = _Session(job)
+    one = Session(job)
     try:
-        fast = _Session(wide).outputs_of(0)
+        fast = Session(wide).outputs_of(0)
     except StageError:
         return job
     parts = [[rows.copy() for rows in one.outputs_of(start)] for start in range(0, BATCH, job.rows)]
@@ -115,15 +115,16 @@ def run(job: Job, threads: int, consume: Consumer, what: str) -> None:
 
     The call for start 0 comes first and alone; from then on as many threads as there are interpreters call `consume`,
     each for rows of its own. The arrays are the interpreter's: they must be used up during the call. Where computing or
-    consuming raises, it is the error of the earliest rows that is raised. `what` names the work in the progress.
+    consuming raises, it is the error of the earliest rows that is raised. `what` names the work in the progress;
+    nothing is told without it.
     """
     starts = range(0, job.count, job.rows)
-    sessions = [_Session(job) for _ in range(max(1, min(threads, len(starts))))]
+    sessions = [Session(job) for _ in range(max(1, min(threads, len(starts))))]
     consume(0, sessions[0].outputs_of(0))
-    advance(min(job.rows, job.count), job.count, what)
     turns = _Turns(job, starts[1:], what)
+    turns.tell()
 
-    def work(session: _Session) -> None:
+    def work(session: Session) -> None:
         while (start := turns.take()) is not None:
             try:
                 consume(start, session.outputs_of(start))
@@ -147,7 +148,7 @@ class _Turns:
 
     def __init__(self, job: Job, starts: Iterable[int], what: str) -> None:
         self._job, self._starts, self._what = job, iter(starts), what
-        self._lock, self._done = Lock(), job.rows
+        self._lock, self._done = Lock(), 0
         self._errors: dict[int, Exception] = {}
 
     def take(self) -> int | None:
@@ -157,7 +158,8 @@ class _Turns:
     def tell(self) -> None:
         with self._lock:
             self._done += self._job.rows
-            advance(min(self._done, self._job.count), self._job.count, self._what)
+            if self._what:
+                advance(min(self._done, self._job.count), self._job.count, self._what)
 
     def stop(self) -> None:
         with self._lock:
@@ -217,10 +219,11 @@ def _same(info: TensorInfo, fast: Array, slow: Array) -> bool:
     return bool(np.allclose(fast, slow, rtol=tolerance, atol=tolerance * float(np.abs(slow).max(initial=0.0))))
 
 
-class _Session:
+class Session:
     """One interpreter at the job's shapes; used by one thread at a time."""
 
     def __init__(self, job: Job) -> None:
+        """Load the job's file. Raises StageError where it does not load at these shapes."""
         self._job = job
         self._interpreter = litert.open_interpreter(job.path, shapes=job.shapes)
         self._inputs = [row["index"] for row in self._interpreter.get_input_details()]

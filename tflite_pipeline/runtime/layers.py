@@ -113,6 +113,15 @@ def _unknown(what: str, value: str, known: Collection[str]) -> str:
     return f"There is no {what} '{value}'.{did_you_mean(value, known) or f' There are {listed}.'}"
 
 
+def short_name(name: str) -> str:
+    """Give the end of a long name of a tensor, which the converter strings together from all that it fused."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    # Parts that are a bare number tell nothing.
+    parts = [part for part in name.split(";") if "/" in part] or [name]
+    return f"…/{'/'.join(parts[-1].split('/')[-2:])}"
+
+
 def place_of(tensor: str, layers: Collection[str]) -> str:
     """Name a tensor for a message: its name, cut where it is long, and the Keras layers that it speaks of."""
     found = layers_of(tensor, layers)

@@ -14,7 +14,7 @@ from tflite_pipeline.schemes import SCHEMES, Scheme
 SCHEME = "quantization.scheme"
 _FOR_INTEGERS = {"calibration": "{}", "rules": "[]", "allow_float": "[]", "symmetric_activations": "false"}
 """Keys that say something only where activations are integers, and the text that takes them back."""
-_FOR_INTEGER_WEIGHTS = {"per_channel_dense": "true"}
+_FOR_INTEGER_WEIGHTS = {"per_channel_dense": "true", "recovery": "[]"}
 _GATES = "validation.gates"
 
 
@@ -88,7 +88,9 @@ def means_nothing(key: str, scheme: str) -> bool:
 
 
 def _idle(row: Scheme) -> dict[str, str]:
-    return _FOR_INTEGERS | (_FOR_INTEGER_WEIGHTS if row.weights.startswith("float") else {})
+    if row.weights.startswith("float"):
+        return _FOR_INTEGERS | _FOR_INTEGER_WEIGHTS
+    return _FOR_INTEGERS | ({"recovery": "[]"} if row.block else {})
 
 
 def _taken_back(section: Mapping[str, Any], row: Scheme) -> Iterator[Fallback]:
@@ -144,6 +146,16 @@ def _training(content: Mapping[str, Any], scheme: str) -> Iterator[Fallback]:
         yield _last_step(training, rest, "weight_bits are those of the scheme")
     if not row.calibrated:
         yield from _without_gates(content, ("min_fidelity",))
+
+
+def without_qat(content: Mapping[str, Any]) -> tuple[Fallback, ...]:
+    """Leave out the step qat, where there is one, and the gates on it."""
+    training = content.get("training")
+    steps = training if isinstance(training, list) else [training]
+    last = steps[-1] if steps else None
+    if not isinstance(last, Mapping) or last.get("method") != "qat":
+        return ()
+    return _last_step(training, None, ""), *_without_gates(content, tuple(GATES_OF_QAT))
 
 
 def _last_step(training: Any, step: Mapping[str, Any] | None, note: str) -> Fallback:

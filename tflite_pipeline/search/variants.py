@@ -79,12 +79,7 @@ class _Draft:
             f"{SCHEME}={self.scheme}",
             *(one.override for one in self.fallbacks),
         )
-        keys = [text.partition("=")[0] for text in texts]
-        return tuple(
-            text
-            for position, text in enumerate(texts)
-            if not any(f"{keys[position]}.".startswith(f"{later}.") for later in keys[position + 1 :])
-        )
+        return effective(texts)
 
 
 def plan_variants(
@@ -106,8 +101,8 @@ def plan_variants(
     by_key = next((axis for axis in reversed(axes) if axis.key == SCHEME), None)
     axes = [axis for axis in axes if axis.key != SCHEME]
     first = tuple(axis.texts[0] for axis in axes)
-    named, fitting = _schemes(schemes, by_key), _fitting(_content(path, first))
-    contents = {choices: _content(path, choices) for choices in itertools.product(*(axis.texts for axis in axes))}
+    named, fitting = _schemes(schemes, by_key), _fitting(read_content(path, first))
+    contents = {choices: read_content(path, choices) for choices in itertools.product(*(axis.texts for axis in axes))}
     methods = {method for content in contents.values() for method in methods_of(content.get("quantization"))}
     drafts = [
         _Draft(scheme, is_named, _that_matter(axes, choices, scheme), fallbacks(content, scheme, methods))
@@ -179,12 +174,22 @@ def _fitting(content: Mapping[str, Any]) -> dict[str, bool]:
     }
 
 
-def _content(path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
+def read_content(path: str | Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Read a recipe with overrides, unchecked."""
     sheet = read_chain(Path(path))
     apply_overrides(sheet, overrides)
     content: dict[str, Any] = sheet.value
     return content
+
+
+def effective(texts: Sequence[str]) -> tuple[str, ...]:
+    """Leave out `key=value` texts that a later one makes void."""
+    keys = [text.partition("=")[0] for text in texts]
+    return tuple(
+        text
+        for position, text in enumerate(texts)
+        if not any(f"{keys[position]}.".startswith(f"{later}.") for later in keys[position + 1 :])
+    )
 
 
 def _that_matter(axes: Sequence[_Axis], choices: Sequence[str], scheme: str) -> tuple[tuple[_Axis, str], ...]:

@@ -45,7 +45,7 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
     confidence = spec.gates.confidence or USUAL_CONFIDENCE
     sides = _sides(predictions, fake_quant)
     found = side_by_side(sides, samples) if sides and samples else {}
-    chosen = [(row, _chosen(row, found)) for row in spec.metrics] if found else []
+    chosen = [(row, output_of(row, found)) for row in spec.metrics] if found else []
     ranked = {output.name: output for row, output in chosen if row.metric in ("top1", "top5")}
     return Evaluation(
         metrics={row.key: _metric(row.metric, output, confidence) for row, output in chosen},
@@ -74,7 +74,8 @@ def _sides(
     return sides | ({"fake_quant": fake_quant} if fake_quant else {})
 
 
-def _chosen(row: MetricRow, outputs: dict[str, Output]) -> Output:
+def output_of(row: MetricRow, outputs: dict[str, Output]) -> Output:
+    """Give the output that a metric is about. Raises StageError where that is not clear."""
     name = next(iter(outputs)) if row.output is None and len(outputs) == 1 else row.output
     if name not in outputs:
         raise StageError(

@@ -30,7 +30,7 @@ def predict(path: Path, samples: Samples, threads: int, out: Path) -> Prediction
     def sink(name: str, shape: tuple[int, ...]) -> Array:
         return np.lib.format.open_memmap(files[name], mode="w+", dtype=np.float32, shape=shape)
 
-    for name, values in collect(job, threads, sink).items():
+    for name, values in collect(job, threads, sink, "predicting").items():
         _refuse_nan(path, name, values, samples.rows)
     return Predictions.of(files, job.count, job.rows)
 

@@ -131,3 +131,44 @@ def test_labels_that_only_the_factory_knows_are_enough_to_train() -> None:
 def test_augmented_samples_are_images_where_the_recipe_tells(dataset: dict[str, Any], wrong: list[str]) -> None:
     recipe = HEAD | {"model": CODE, "dataset": dataset, "training": FIT | {"augment": {"crop": 0.9}}}
     assert paths(recipe, allow_code=True) == wrong
+
+
+@pytest.mark.parametrize("recovery", ["auto", ["gptq", "bias_correction"]])
+@pytest.mark.parametrize("scheme", ["full_int8", "int8x4", "int16x8", "dynamic_int8", "dynamic_int4", "weight_int4"])
+def test_recovery_goes_with_schemes_of_integers(scheme: str, recovery: Any) -> None:
+    recipe = HEAD | {"model": MODEL, "quantization": {"scheme": scheme, "recovery": recovery}}
+    assert paths(recipe | {"dataset": DIGITS}) == []
+    assert paths(recipe | {"dataset": DIGITS, "training": FIT}) == []
+    calibrated = scheme in ("full_int8", "int8x4", "int16x8")
+    assert paths(recipe) == ["quantization.scheme" if calibrated else "quantization.recovery"]
+
+
+@pytest.mark.parametrize("step", [PRUNE, CLUSTER, QAT])
+def test_recovery_does_not_change_what_was_trained_on_the_graph(step: dict[str, Any]) -> None:
+    quantization = {"scheme": "full_int8", "recovery": ["bias_correction"]}
+    recipe = HEAD | {"model": MODEL, "dataset": DIGITS, "quantization": quantization, "training": [FIT, step]}
+    assert paths(recipe) == ["quantization.recovery"]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"scheme": "float16", "recovery": "auto"},
+        {"scheme": "dynamic_int4_block32", "recovery": "auto"},
+        {"scheme": "full_int8", "engine": "converter", "recovery": ["gptq"]},
+        {"scheme": "full_int8", "recovery": ["gptq", "adaround"]},
+        {"scheme": "full_int8", "recovery": ["gptq", "gptq"]},
+    ],
+)
+def test_recovery_that_cannot_be_is_told(section: dict[str, Any]) -> None:
+    recipe = HEAD | {"model": MODEL, "dataset": DIGITS, "quantization": section}
+    assert paths(recipe) == ["quantization.recovery"]
+
+
+@pytest.mark.parametrize(("given", "where"), [("gptq", "quantization.recovery"), (["x"], "quantization.recovery.0")])
+def test_recovery_is_auto_or_a_list_of_known_passes(given: Any, where: str) -> None:
+    section = {"scheme": "full_int8", "recovery": given}
+    found = judge(HEAD | {"model": MODEL, "dataset": DIGITS, "quantization": section}, False)[1]
+    assert [dotted(path) for path, _ in found] == [where]
+    assert all("pydantic" not in text for _, text in found)
+    assert "auto" in found[0][1] or "gptq" in found[0][1]

@@ -104,7 +104,7 @@ def test_differences_are_counted_in_steps_of_the_output(tmp_path, make_samples, 
     assert row["sqnr_db"] == pytest.approx(10 * np.log10(COUNT * 0.25 / noise), rel=1e-5)
 
 
-def test_a_file_that_computes_what_was_trained_is_faithful(tmp_path, make_samples, truth) -> None:
+def test_a_file_that_computes_what_was_made_is_faithful(tmp_path, make_samples, truth) -> None:
     samples = make_samples({"": np.zeros((COUNT, 16))}, {"": truth})
     found = evaluate(tmp_path, samples, [wrong(truth, 4), wrong(truth, 8), wrong(truth, 8)])
     row = found.fidelity["outputs"]["scores"]

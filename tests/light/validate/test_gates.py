@@ -146,7 +146,7 @@ def test_fidelity_that_nothing_measured_fails(found: Evaluation) -> None:
     assert (gate.verdict, gate.value) == ("failed", None)
 
 
-def test_gaps_fail_when_nothing_was_trained() -> None:
+def test_gaps_fail_when_nothing_was_made() -> None:
     spec = Gates(max_training_drop={"top1": 0.5}, max_conversion_drop={"top1": 0.5})
     gates = judge(spec, evaluation(), 1000, None, noise=False)[2:]
     assert [gate.name for gate in gates] == ["max_training_drop:top1", "max_conversion_drop:top1"]

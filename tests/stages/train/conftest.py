@@ -15,7 +15,7 @@ from tflite_pipeline.artifacts import KerasModel, QuantizedModel, Ranges, Refere
 from tflite_pipeline.convert.calibrate import calibrate
 from tflite_pipeline.convert.export import export
 from tflite_pipeline.convert.quantize import choose_engine, quantize
-from tflite_pipeline.convert.spec import Quantization, as_trained
+from tflite_pipeline.convert.spec import Quantization, as_made
 from tflite_pipeline.runtime import litert
 from tflite_pipeline.runtime.worker import Workers
 from tflite_pipeline.train.tune.predict import predict_rounded
@@ -117,7 +117,7 @@ class Course:
 
     def file(self, spec: Quantization, tuned: Tuned) -> Path:
         """The quantized file of what was trained."""
-        return self.quantize(as_trained(spec), tuned.reference, tuned.ranges)[0].path
+        return self.quantize(as_made(spec), tuned.reference, tuned.ranges)[0].path
 
     def outputs(self, tuned: Tuned, file: Path, samples: Samples) -> list[tuple[np.ndarray, np.ndarray]]:
         """What the rounded network computes and what the file does, by output in the order of the alphabet."""

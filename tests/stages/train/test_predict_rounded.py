@@ -108,7 +108,7 @@ def test_last_batch_may_be_smaller_and_bytes_are_taken(course, workers):
     assert (found[0].count, found[0].digest) == (BATCH + 3, found[1].digest)
 
 
-def test_nothing_is_rounded_when_nothing_was_trained_so(course):
+def test_nothing_is_rounded_when_nothing_was_made_so(course):
     reference, train = course.reference("plain_conv"), course.digits(TRAIN)
     tuned = course.tune(Prune(method="prune", epochs=1), (reference,), None, train)
     ((rounded, computed),) = course.outputs(tuned, tuned.reference.path, train)

@@ -25,8 +25,7 @@ def refusal(spec: Quantization, reference: Reference, graphs: tuple[Graph, ...])
     """Say why ai-edge-quantizer cannot make what was asked; nothing where it can."""
     return (
         _refuse_settings(spec)
-        or _refuse_packed(graphs)
-        or _refuse_composites(graphs)
+        or refuse_model(graphs)
         or (uncalibratable(graphs) if spec.calibrated else "")
         or (
             _refuse_plan(spec, reference, graphs, make_plan(spec, graphs, reference.layers))
@@ -42,6 +41,11 @@ def _refuse_settings(spec: Quantization) -> str:
     if spec.io != "float32" and not spec.calibrated:
         return f"io: {spec.io} needs a layer with a calibrated scheme"
     return ""
+
+
+def refuse_model(graphs: Sequence[Graph]) -> str:
+    """Say why ai-edge-quantizer can make nothing of a model; nothing where it can."""
+    return _refuse_packed(graphs) or _refuse_composites(graphs)
 
 
 def _refuse_packed(graphs: Sequence[Graph]) -> str:
@@ -80,7 +84,7 @@ def _refuse_plan(spec: Quantization, reference: Reference, graphs: Sequence[Grap
     found = [
         f"{op.name} {place_of(graph.tensors[op.outputs[0]].name, reference.layers)} cannot have {scheme}: {why}"
         for graph, op, scheme in ops
-        if (why := _misfit(spec, scheme, reference, graph, op))
+        if (why := misfit(spec, scheme, reference, graph, op))
     ]
     more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
     if not found and not any(choose_treatment(spec, scheme, graph, op) for graph, op, scheme in ops):
@@ -88,7 +92,8 @@ def _refuse_plan(spec: Quantization, reference: Reference, graphs: Sequence[Grap
     return "; ".join(found[:_TOLD] + more)
 
 
-def _misfit(spec: Quantization, scheme: str, reference: Reference, graph: Graph, op: Op) -> str:
+def misfit(spec: Quantization, scheme: str, reference: Reference, graph: Graph, op: Op) -> str:
+    """Say why an op cannot have a scheme under `scheme: mixed`; nothing where it can."""
     row = SCHEMES[scheme]
     if _is_bare(spec, scheme, reference, graph, op):
         return "the library does not quantize it so; give it float32 by an earlier rule"

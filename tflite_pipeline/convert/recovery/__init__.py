@@ -1,0 +1,1 @@
+"""Passes that take back what quantization loses, without labels and without training."""
