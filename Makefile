@@ -63,6 +63,7 @@ benchmark: setup-dev
 	$(BIN)/python benchmarks/run_time.py
 	$(BIN)/python benchmarks/calibrate_time.py
 	$(BIN)/python benchmarks/sweep_time.py
+	$(BIN)/python benchmarks/search_cost.py
 	$(BIN)/python benchmarks/stage_cost.py
 	$(BIN)/python benchmarks/int8_accuracy.py
 	$(BIN)/python benchmarks/qat_speed.py

@@ -24,7 +24,7 @@ from tflite_pipeline.convert.recovery.absorb import absorb
 from tflite_pipeline.convert.recovery.channels import Rewrite
 from tflite_pipeline.convert.recovery.choose import CANDIDATES, HELD_OUT, choose_recovery
 from tflite_pipeline.convert.recovery.equalize import equalize
-from tflite_pipeline.convert.recovery.recover import recover
+from tflite_pipeline.convert.recovery.recover import Obstacle, find_obstacle, recover
 from tflite_pipeline.convert.spec import BEFORE_CALIBRATION, HISTOGRAM_METHODS, Quantization, as_made
 from tflite_pipeline.runtime.worker import Kind
 from tflite_pipeline.stage import Runner
@@ -59,15 +59,22 @@ class Quantizing:
     calibration: Entry[Samples] | None
 
     def make(self, base: Entry[Reference], label: str = "quantize") -> Made:
-        """Quantize a float reference, with what recovery is asked for."""
+        """Quantize a float reference, with what recovery is asked for.
+
+        Raises StageError where passes are asked for by name and the graph does not let them.
+        """
         if not self.spec.recovery:
             return self._draft(base, label)
+        engine = self.runner.run("engine", Engine, choose_engine, self.spec, base)
+        why = self.runner.run("obstacle", Obstacle, find_obstacle, engine, base, self.spec.recovery).artifact.why
+        if why:
+            return replace(self._draft(base, label), recovery=_told("auto", (), (f"not tried: {why}.",)))
+        # What recovery leaves has other weights than the SavedModel.
         alone = base.part(replace(base.artifact, saved_model=None), "alone")
-        if self.spec.recovery != "auto":
-            made = self._attempt(alone, self.spec.recovery, 0, "")
-            asked = list(self.spec.recovery)
-            return replace(made, recovery=_told(asked, asked, made.left))
-        return self._best(alone)
+        if self.spec.recovery == "auto":
+            return self._best(alone)
+        made, asked = self._attempt(alone, self.spec.recovery, 0, ""), list(self.spec.recovery)
+        return replace(made, recovery=_told(asked, asked, made.left))
 
     def again(self, engine: Entry[Engine], reference: Entry[Reference], ranges: Entry[Ranges] | None) -> Made:
         """Quantize a reference whose weights and ranges were made for the file."""

@@ -87,11 +87,11 @@ class SearchWatcher:
         self._tried += 1
         if best:
             self._best = f"best {bytes_text(best['bytes'])}, drop {best['search']['metric']['drop']:.4g}"
-        drops = [f"{row[half]['metric']['drop']:+.4f}" for half in ("search", "check") if row[half]]
+        drops = [f"{row[half]['metric']['drop']:+.3g}" for half in ("search", "check") if row[half]]
         drop = f"drop {' then '.join(drops)}" if drops else ""
         size = bytes_text(row["bytes"]) if row["bytes"] else ""
         status = f"[{STATUS_STYLES[row['status']]}]{row['status']:9}[/]"
-        self._console.print(f"  {status} {size:>10}  {drop:13}  {escape(row['candidate'])}")
+        self._console.print(f"  {status} {size:>10}  {drop:15}  {escape(row['candidate'])}")
 
     def begin(self, stage: str) -> None:
         """Show the stage; of two that run at a time, the later one."""
@@ -109,7 +109,7 @@ def show(table: dict[str, Any]) -> None:
     """Print what was tried, what was found, how sure that is, and what to do next."""
     console = Console(highlight=False, soft_wrap=True)
     width = width_of(console)
-    rows = [row for row in table["rows"] if row["search"]]
+    rows = [row for row in table["rows"] if row["search"] or row["latency"]]
     found = f"[green]{escape(table['winner'])}[/]" if table["winner"] else "[bold red]nothing within the limit[/]"
     console.print(f"\n[bold]{escape(table['recipe']['name'])}[/]: {found}")
     best = table["winner"] or table["nearest"]
@@ -132,37 +132,38 @@ def _cost(table: dict[str, Any], row: dict[str, Any]) -> float:
 
 def _columns(table: dict[str, Any], rows: Sequence[dict[str, Any]], best: str | None) -> Iterator[Column]:
     metric = table["metric"]
-    figures = [row["search"]["metric"] for row in rows]
+    figures = [row["search"]["metric"] if row["search"] else None for row in rows]
     yield Column("", tuple("*" if row["candidate"] == best else "" for row in rows), left=True)
     yield Column("scheme", tuple(row["plan"] for row in rows), left=True, wraps=True)
     yield Column("with", tuple(map(_with, rows)), left=True, wraps=True)
     yield Column("size", tuple(bytes_text(row["bytes"]) for row in rows))
-    yield Column("latency", tuple(_latency_text(row["latency"]) for row in rows))
-    yield Column(metric, tuple(metric_text(row["quantized"], metric) for row in figures), rank=3)
-    drops = tuple(change_text(row, metric).removesuffix(POINTS) for row in figures)
+    yield Column("latency", tuple(milliseconds(row["latency"]["p50"]) if row["latency"] else "" for row in rows))
+    yield Column(metric, tuple(metric_text(row["quantized"], metric) if row else "" for row in figures), rank=3)
+    drops = tuple(change_text(row, metric).removesuffix(POINTS) if row else "" for row in figures)
     yield Column("drop\n(points)" if is_share(metric) else "drop", drops)
-    yield Column("drop\nbetween", tuple(interval_text(row["interval"], metric) for row in figures), rank=4)
+    spans = tuple(interval_text(row["interval"], metric) if row else "" for row in figures)
+    yield Column("drop\nbetween", spans, rank=4)
     yield Column("against\nthe best", tuple(map(_against, rows)), rank=2, left=True)
-    yield Column("to float", tuple(decibels(row["look"]["sqnr_db"]) for row in rows), rank=1)
-    yield Column("", tuple(row["status"] for row in rows), left=True)
+    looks = tuple(decibels(row["look"]["sqnr_db"]) if row["look"] else "" for row in rows)
+    yield Column("to float", looks, rank=1)
+    yield Column("", tuple(_status(row, table["objective"]) for row in rows), left=True)
+
+
+def _status(row: dict[str, Any], objective: str) -> str:
+    """Name the status in words of the objective."""
+    return "slower" if row["status"] == "larger" and objective == "latency" else str(row["status"])
 
 
 def _with(row: dict[str, Any]) -> str:
-    """Name what makes the best of the scheme."""
-    recovery = row["recovery"] if isinstance(row["recovery"], str) else " ".join(row["recovery"])
-    return ", ".join(filter(None, ["qat" if row["qat"] else "", row["method"] or "", recovery]))
-
-
-def _latency_text(lap: dict[str, Any] | None) -> str:
-    return milliseconds(lap["p50"]) if lap else ""
+    """Name what makes the best of the scheme, in words that can be wrapped."""
+    return str(row["candidate"]).removeprefix(row["plan"]).replace("with ", "").replace("+", " ").strip()
 
 
 def _against(row: dict[str, Any]) -> str:
-    found = row["against_winner"]
-    if not found:
-        return ""
-    drop = "equal" if found["equal"] else "loses more" if found["drop"] > 0 else "loses less"
-    return f"{drop}, as fast" if found.get("equal_latency") else drop
+    found = row["against_winner"] or {}
+    lost = "loses more" if found.get("drop", 0) > 0 else "loses less"
+    drop = "" if "drop" not in found else "equal" if found["equal"] else lost
+    return ", ".join(filter(None, [drop, "as fast" if found.get("equal_latency") else ""]))
 
 
 def _about(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -187,7 +188,7 @@ def _about(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _counted(kinds: Sequence[str]) -> str:
-    words = {"made": "made only", "larger": "larger than the best", "refused": "impossible"}
+    words = {"made": "made only", "larger": "no better than the best", "refused": "impossible"}
     return ", ".join(f"{kinds.count(kind)} {words.get(kind, kind)}" for kind in dict.fromkeys(kinds))
 
 

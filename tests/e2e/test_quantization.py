@@ -274,3 +274,61 @@ def test_a_damaged_calibration_is_made_anew(bench, damage):
     report = bench.report(name)
     assert report["model"]["sha256"] == before
     assert not {"calibrate", "spread", "quantize"} & set(report["cached"])
+
+
+PASSES = ["weight_clipping", "gptq", "depthwise_search", "bias_correction"]
+RULES = [{"op": "CONV_2D", "scheme": "int8x4"}, {"tensor": "*", "scheme": "full_int8"}]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"scheme": "int8x4"},
+        {"scheme": "full_int8", "engine": "mlir"},
+        {"scheme": "full_int8", "engine": "ai_edge", "per_channel_dense": False},
+        {"scheme": "mixed", "rules": RULES},
+        {"scheme": "weight_int4"},
+    ],
+    ids=["int8x4", "mlir", "ai_edge", "mixed", "weight_int4"],
+)
+def test_recovery_comes_nearer_to_float_under_every_engine(bench, section, request):
+    name = f"recovery_{request.node.callspec.id}"
+    assert bench.run(f"{name}_plain", "convolutions.tflite", **section).code == 0
+    done = bench.run(name, "convolutions.tflite", **section, recovery=PASSES)
+    assert done.code == 0, done.err
+    found = bench.report(name)["recovery"]
+    assert (found["asked"], found["used"]) == (PASSES, PASSES)
+    assert "recovery   weight_clipping" in done.out
+    float_file = litert.open_interpreter(bench.models / "convolutions.tflite")
+    wanted = []
+    for image in np.load(bench.folder / "images.npz")["x"][:20]:
+        float_file.set_tensor(float_file.get_input_details()[0]["index"], image[None])
+        float_file.invoke()
+        wanted.append(float_file.get_tensor(float_file.get_output_details()[0]["index"])[0].copy())
+    before, after = (np.square(bench.answers(one) - wanted).mean() for one in (f"{name}_plain", name))
+    assert after < before
+
+
+def test_auto_tells_what_it_tried_and_keeps_one_of_the_files(bench):
+    done = bench.run("auto", "convolutions.tflite", scheme="int8x4", recovery="auto")
+    assert done.code == 0, done.err
+    report = bench.report("auto")
+    tried = {tuple(row["passes"]): row for row in report["recovery"]["tried"]}
+    used = tuple(report["recovery"]["used"])
+    assert tried[used]["sha256"] == report["model"]["sha256"]
+    assert tried[used]["sqnr_db"] >= tried[()]["sqnr_db"]
+    page = (bench.out / "auto" / "report.html").read_text()
+    assert "<h2>Recovery</h2>" in page
+    assert f"{tried[used]['sqnr_db']:.1f} dB" in page
+    again = bench.run("auto", "convolutions.tflite", scheme="int8x4", recovery="auto")
+    assert (again.code, bench.report("auto")["model"]["sha256"]) == (0, report["model"]["sha256"])
+
+
+def test_recovery_that_the_graph_does_not_let_is_refused_by_name_and_left_out_by_auto(bench):
+    done = bench.run("lstm", "recurrent2.h5", scheme="full_int8", recovery=["bias_correction"])
+    assert done.code == 3
+    assert "recovery cannot be done on this model: only the engine converter can make the file" in done.err
+    done = bench.run("lstm", "recurrent2.h5", scheme="full_int8", recovery="auto")
+    assert done.code == 0, done.err
+    assert "recovery   not tried: only the engine converter" in done.out
+    assert bench.report("lstm")["recovery"]["used"] == []

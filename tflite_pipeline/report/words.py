@@ -61,9 +61,9 @@ def interval_text(interval: list[float], metric: str) -> str:
 
 def recovered_text(recovery: dict[str, Any]) -> str:
     """Tell which passes of recovery were kept, and what they gained where several were tried."""
-    used = ", ".join(recovery["used"]) or "none was sure to help"
     if not recovery["tried"]:
-        return used
+        return ", ".join(recovery["used"] or recovery["left"])
+    used = ", ".join(recovery["used"]) or "none was sure to help"
     gains = {tuple(row["passes"]): row["sqnr_db"] for row in recovery["tried"]}
     before, after = gains[()], gains[tuple(recovery["used"])]
     return f"{used}; of {len(gains)} ways tried, SQNR {decibels(after)} (without {decibels(before)})"

@@ -15,6 +15,9 @@ from tflite_pipeline.runtime.sums import LEFT_OUT, SUMS, Called
 
 Array = npt.NDArray[Any]
 
+_MAY_LACK = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+"""Ops that take a bias in every version of theirs."""
+
 
 def round_biases(
     nodes: Iterable[Called], constants: Mapping[int, Array], ranges: Mapping[int, Range], steps: Mapping[int, Steps]
@@ -47,6 +50,21 @@ def separated(reference: Path) -> bytes:
         _, kernel, bias = SUMS[name].inputs_of(op.inputs) if name in SUMS else (LEFT_OUT,) * 3
         if bias != LEFT_OUT and owners.setdefault(bias, kernel) != kernel:
             op.inputs = [revision.beside(bias, f"of_{kernel}") if one == bias else one for one in op.inputs]
+        revision.keep(op)
+    return revision.content()
+
+
+def with_biases(content: bytes) -> bytes:
+    """Give a file each of whose conv and dense layers has a bias, of zeros where it had none.
+
+    The converter leaves out a bias that is zero, and then there is nothing to correct.
+    """
+    revision = Revision(content)
+    for op in revision.ops():
+        name = revision.name(op)
+        if name in _MAY_LACK and SUMS[name].inputs_of(op.inputs)[2] == LEFT_OUT and revision.varies(op.outputs[0]):
+            output = revision.shape(op.outputs[0])
+            op.inputs = [*list(op.inputs)[:2], revision.zeros(output[-1], f"bias_of_{op.outputs[0]}")]
         revision.keep(op)
     return revision.content()
 

@@ -13,12 +13,17 @@ import numpy.typing as npt
 
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import answers, flatbuffer, litert
-from tflite_pipeline.runtime.graph import read_graphs
+from tflite_pipeline.runtime.graph import Graph, read_graphs
 
 Array = npt.NDArray[Any]
 
-_ALONE = frozenset({"CALL", "CALL_ONCE", "IF", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE", "STABLEHLO_WHILE", "WHILE"})
+_BOUND = frozenset({"CALL", "CALL_ONCE", "IF", "STABLEHLO_CASE", "STABLEHLO_COMPOSITE", "STABLEHLO_WHILE", "WHILE"})
 """Ops whose work is another subgraph, which a file of one op does not have."""
+
+
+def bound_ops(graph: Graph) -> list[str]:
+    """Name the ops that do not compute from their inputs alone: loops, and those that keep state."""
+    return sorted({op.name for op in graph.ops if op.name in _BOUND or any(graph.tensors[i].state for i in op.inputs)})
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,11 @@ class Pieces:
         self._own = self._model.subgraphs[0]
         self._folder, self._threads = folder, threads
         self._stored: dict[int, Array] = {}
-        for op in self.graph.ops:
-            if op.name in _ALONE or any(self.graph.tensors[i].state for i in op.inputs):
-                raise StageError(
-                    f"every op must compute from its inputs alone for recovery. Got {op.name}, a loop or state.",
-                    "Unroll the layer, e.g. LSTM(unroll=True), or leave out quantization.recovery.",
-                )
+        if bound := bound_ops(self.graph):
+            raise StageError(
+                f"every op must compute from its inputs alone for recovery. Got {', '.join(bound)}: loops or state.",
+                "Leave out quantization.recovery, or set it to auto, which does without where it must.",
+            )
 
     @property
     def inputs(self) -> tuple[int, ...]:

@@ -128,11 +128,18 @@ class Revision(Draft):
 
     def number(self, value: float) -> int:
         """Add a constant of float32 [], and give its number among the tensors."""
+        return self._named(self._floats(np.array(value, np.float32)), "rewritten/number")
+
+    def zeros(self, count: int, name: str) -> int:
+        """Add a constant of zeros, float32 [count], and give its number among the tensors."""
+        return self._named(self._floats(np.zeros(count, np.float32)), name)
+
+    def _floats(self, values: npt.NDArray[np.float32]) -> int:
         from ai_edge_litert import schema_py_generated as schema
 
-        index = self.constant(np.array(value, np.float32).view(np.int32))
+        index = self.constant(values.view(np.int32))
         self.graph.tensors[index].type = schema.TensorType.FLOAT32
-        return self._named(index, "rewritten/number")
+        return index
 
     def beside(self, tensor: int, word: str) -> int:
         """Add a tensor of the dtype and shape of another, named after it, and give its number."""

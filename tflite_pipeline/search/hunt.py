@@ -147,6 +147,8 @@ class Hunt:
         return min(measured, key=lambda trial: (trial.worst, -trial.nearness), default=None)
 
     def _is_hopeless(self, trial: Trial) -> bool:
+        if trial.choice.qat:  # a trained network need not be near the float one
+            return False
         limit = self.space.request.max_drop
         clear = [
             one.nearness for one in self.trials if one.search is not None and one.search.metric["interval"][0] > limit

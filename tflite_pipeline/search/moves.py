@@ -126,25 +126,29 @@ def _rung(hunt: Hunt, plain: Trial, chosen: Assignment, how: tuple[tuple[str, ..
 
 
 def try_training(hunt: Hunt) -> None:
-    """Train the smallest scheme that was not accepted under its own rounding, where samples and time allow."""
+    """Train schemes that were not accepted under their own rounding, where samples and time allow, smallest first."""
     if not hunt.space.trains:
         return
     for family in FAMILIES:
-        plain = next((one for one in hunt.trials if one.choice == Choice(family[0]) and one.made is not None), None)
-        if plain is None or _is_accepted(hunt, family[0]) or not hunt.may_win(plain):
-            continue
-        choice = Choice(family[0], qat=True)
-        needed = _training_seconds(hunt, plain)
-        if needed > hunt.clock.left and not hunt.clock.knows(_recipe_sha256(hunt, choice), "make"):
-            text = (
-                f"{choice.name} was left out: it would take about {needed:.0f} s, and {hunt.clock.left:.0f} s are left"
-            )
-            hunt.note(text)
-            continue
-        trial = hunt.make(choice, "training")
-        _measure(hunt, [trial, *([hunt.best] if hunt.best else [])])
-        if hunt.may_win(trial):
-            hunt.judge(trial)
+        for scheme in family:
+            plain = next((one for one in hunt.trials if one.choice == Choice(scheme) and one.made is not None), None)
+            if not SCHEMES[scheme].weights.startswith("int") or _is_accepted(hunt, scheme):
+                break
+            if plain is not None and hunt.may_win(plain) and _train(hunt, plain):
+                break
+
+
+def _train(hunt: Hunt, plain: Trial) -> bool:
+    """Train under the rounding of a scheme, if there is time, and judge; tell whether the file is accepted."""
+    choice = replace(plain.choice, qat=True)
+    needed = _training_seconds(hunt, plain)
+    if needed > hunt.clock.left and not hunt.clock.knows(_recipe_sha256(hunt, choice), "make"):
+        left = f"it would take about {needed:.0f} s, and {max(0.0, hunt.clock.left):.0f} s are left"
+        hunt.note(f"{choice.name} was left out: {left}")
+        return False
+    trial = hunt.make(choice, "training")
+    _measure(hunt, [trial, *([hunt.best] if hunt.best else [])])
+    return hunt.may_win(trial) and hunt.judge(trial)
 
 
 def polish(hunt: Hunt) -> None:

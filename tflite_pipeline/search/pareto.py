@@ -46,7 +46,7 @@ def point(trial: Trial, number: int, winner: Trial | None) -> Row:
 def draw(table: Row, points: Sequence[Row], path: Path) -> None:
     """Draw all judged candidates by cost and drop, with intervals, the front, the limit and the winner, as SVG.
 
-    What lies far above the limit is an arrow at the upper edge, with its drop.
+    What lies far above the limit is an arrow at the upper edge.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -65,9 +65,10 @@ def draw(table: Row, points: Sequence[Row], path: Path) -> None:
         _scatter(axes, [dot for dot in dots if dot not in best and dot.drop <= top], "0.65", "judged")
         axes.plot([dot.cost for dot in best], [dot.drop for dot in best], color="tab:blue", linewidth=1)
         _scatter(axes, [dot for dot in best if dot.drop <= top], "tab:blue", "no other is better in both")
-        for dot in (dot for dot in dots if dot.drop > top):
-            axes.plot(dot.cost, top, "^", color="tab:blue" if dot in best else "0.65", clip_on=False)
-            axes.annotate(f"{dot.drop:.3g}", (dot.cost, top), (3, -12), textcoords="offset points", fontsize=7)
+        far = [dot for dot in dots if dot.drop > top]
+        if far:
+            told = f"above the edge, up to {max(dot.drop for dot in far):.3g}"
+            axes.plot([dot.cost for dot in far], [top] * len(far), "^", color="0.65", clip_on=False, label=told)
         for dot, row in zip(best, points, strict=True):
             if row["winner"]:
                 axes.plot(dot.cost, dot.drop, "*", color="tab:green", markersize=15, zorder=4, label=_called(row))

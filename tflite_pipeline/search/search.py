@@ -40,7 +40,9 @@ def search(request: Request, options: Options, observer: SearchObserver) -> dict
     base = load_base(request.path, request.overrides, request.allow_code)
     shelf = Shelf.of(base.recipe.name, options)
     asked = _asked(request, base)
-    before = shelf.earlier(asked)
+    before = {} if options.force else shelf.earlier(asked)
+    if not before:
+        shelf.clear()
     with open_bench(Path(request.path), shelf.folder.name, options) as bench:
         known = {(recipe, step) for recipe, step in before.get("steps", ())}
         clock = Clock(request.budget, before.get("seconds", 0.0), known)
@@ -128,14 +130,18 @@ def _tell_io(hunt: Hunt, base: LoadedRecipe, winner: Trial | None) -> None:
 
 
 def _compare(hunt: Hunt, winner: Trial | None) -> None:
-    """Tell of each judged candidate whether its drop and the winner's differ by more than chance."""
+    """Tell of each candidate whether its drop, and its latency, differ from the winner's by more than chance."""
     for trial in hunt.trials:
-        if winner is not None and winner.made and trial.made and trial.search and trial is not winner:
+        if winner is None or winner.made is None or trial.made is None or trial is winner:
+            continue
+        if trial.search and winner.search:
             trial.against = hunt.bed.against(winner.made, trial.made)
-            if winner.lap and trial.lap:
-                overlap = trial.lap.interval[0] <= winner.lap.interval[1] <= trial.lap.interval[1]
-                within = winner.lap.interval[0] <= trial.lap.interval[1] <= winner.lap.interval[1]
-                trial.against["equal_latency"] = overlap or within
+        if winner.lap and trial.lap:
+            trial.against["equal_latency"] = _meet(winner.lap.interval, trial.lap.interval)
+
+
+def _meet(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _table(hunt: Hunt, base: LoadedRecipe, shelf: Shelf, asked: str) -> dict[str, Any]:

@@ -52,6 +52,13 @@ class Shelf:
                 return table
         return {}
 
+    def clear(self) -> None:
+        """Delete what another search has left here, and nothing else; the mark last."""
+        for name in (BEST, "pareto"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in (MODEL, FAILED, WINNER, "pareto.json", "pareto.svg", SEARCH_MARK):
+            (self.folder / name).unlink(missing_ok=True)
+
     def keep(self, table: dict[str, Any], best: Trial | None, holds: bool) -> None:
         """Write the table, and the best so far with its recipe; a file beyond the limit gets another name."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ def round_second_order(layer: Layer) -> Layer:
 
 def _compensated(layer: Layer, hessian: Array) -> Array:
     # Row i of the factor tells how an error of weight i is spread over the weights after it.
-    factor = scipy.linalg.cholesky(np.linalg.inv(hessian))
+    factor = _spread_of_errors(hessian)
     left, integers = layer.target.copy(), np.empty_like(layer.target)
     scales = layer.scales[:, 0]
     for i in range(left.shape[1]):
@@ -45,6 +45,13 @@ def _compensated(layer: Layer, hessian: Array) -> Array:
         error = (left[:, i] - integers[:, i] * scales) / factor[i, i]
         left[:, i:] -= np.outer(error, factor[i, i:])
     return integers
+
+
+def _spread_of_errors(hessian: Array) -> Array:
+    """Give the upper Cholesky factor of the inverse: of the reversed Hessian's lower one, which needs no inverse."""
+    lower = scipy.linalg.cholesky(hessian[::-1, ::-1], lower=True)
+    identity = np.eye(len(hessian))
+    return np.asarray(scipy.linalg.solve_triangular(lower, identity, lower=True)[::-1, ::-1])
 
 
 def descend(layer: Layer) -> Layer:

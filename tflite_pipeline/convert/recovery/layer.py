@@ -12,6 +12,8 @@ from tflite_pipeline.convert.recovery.moments import Moments
 
 Array = npt.NDArray[Any]
 
+_LEAST = 1e-3
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -74,7 +76,11 @@ class Layer:
 
 
 def damped(moments: Array, share: float) -> Array:
-    """Add a share of the mean to the diagonal of moments [..., inputs, inputs], so that they can be inverted."""
+    """Add a share of the mean to the diagonal of moments [..., inputs, inputs], so that they can be inverted.
+
+    Channels with inputs of their own count as varying at least by a thousandth of what is common: where rounding leaves
+    nothing of how an input varies, nothing is to be learned from it.
+    """
     diagonal = np.einsum("...ii->...i", moments).mean(-1)
-    size = np.maximum(diagonal * share, np.finfo(np.float32).tiny)
+    size = np.maximum(share * np.maximum(diagonal, _LEAST * diagonal.mean()), np.finfo(np.float32).tiny)
     return np.asarray(moments + size[..., None, None] * np.eye(moments.shape[-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,15 @@ _CHUNK = 4_000
 
 @dataclass(frozen=True)
 class Moments:
-    """Centred second moments, float64: of the inputs that one weight each is for, and of these with the float sums.
+    """Centred second moments, float64, means over the positions, of the inputs that one weight each is for.
 
-    `inputs` is [inputs, inputs], or [channels, inputs, inputs] of a depthwise layer, whose channels read their own;
-    `sums` is [channels, inputs]. Both are means over the positions.
+    `inputs` are those in the quantized network with themselves, [inputs, inputs], or [channels, inputs, inputs] of a
+    depthwise layer, whose channels read their own; `real` are those in the quantized network with those in the float
+    one, of the same shape; `sums`, [channels, inputs], are the float sums with the float inputs.
     """
 
     inputs: Array
+    real: Array
     sums: Array
 
     @property
@@ -33,31 +35,47 @@ class Moments:
         return self.inputs.ndim == 3
 
 
-def moments(name: str, options: Any, kernel: tuple[int, ...], read: Array, wanted: Array) -> Moments | None:
+@dataclass(frozen=True)
+class Seen:
+    """What a layer reads in the quantized and in the float network, and its float sums before the activation.
+
+    All are float32, first axis the samples.
+    """
+
+    read: Array
+    real: Array
+    sums: Array
+
+
+def moments(name: str, options: Any, kernel: tuple[int, ...], seen: Seen) -> Moments | None:
     """Give the moments of a layer; nothing for ops whose sums are no plain sum over a patch.
 
-    Args:
-        name: the op, e.g. `CONV_2D`.
-        options: its options, an object of the schema.
-        kernel: the kernel's shape.
-        read: what the layer reads in the quantized network, float32, first axis the samples.
-        wanted: the sums that it gives in the float network, before the activation, likewise.
+    `name` is the op, e.g. `CONV_2D`, `options` its object of the schema, `kernel` the kernel's shape.
     """
     if name == "FULLY_CONNECTED":
-        rows, sums = read.reshape(-1, kernel[1]), wanted.reshape(-1, kernel[0])
-        chosen = _chosen(len(rows))
-        return _joint((rows[part], sums[part]) for part in _parts(chosen))
-    if name not in ("CONV_2D", "DEPTHWISE_CONV_2D") or read.shape[-1] != kernel[3]:
+        views = [seen.read.reshape(-1, kernel[1]), seen.real.reshape(-1, kernel[1])]
+        sums = seen.sums.reshape(-1, kernel[0])
+        return _summed(((views[0][part], views[1][part], sums[part]) for part in _parts(len(sums))), _joint)
+    if name not in ("CONV_2D", "DEPTHWISE_CONV_2D") or seen.read.shape[-1] != kernel[3]:
         return None  # grouped kernels, and depthwise ones with several outputs a channel
-    windows = _windows(options, kernel, read, wanted.shape)
-    count = int(np.prod(windows.shape[:3]))
-    chosen = _chosen(count)
-    flat = wanted.reshape(-1, wanted.shape[-1])
-    picked = ((windows[np.unravel_index(part, windows.shape[:3])], flat[part]) for part in _parts(chosen))
-    if name == "DEPTHWISE_CONV_2D":
-        return _apart((patches.reshape(*patches.shape[:2], -1), sums) for patches, sums in picked)
+    windows = [_windows(options, kernel, values, seen.sums.shape) for values in (seen.read, seen.real)]
+    sums = seen.sums.reshape(-1, seen.sums.shape[-1])
+    apart = name == "DEPTHWISE_CONV_2D"
+
+    def picked(part: Array) -> tuple[Array, Array, Array]:
+        place = np.unravel_index(part, windows[0].shape[:3])
+        read, real = (_rows(view[place], apart) for view in windows)
+        return read, real, sums[part]
+
+    return _summed(map(picked, _parts(len(sums))), _apart if apart else _joint)
+
+
+def _rows(patches: Array, apart: bool) -> Array:
+    """Lay patches [n, channels, height, width] out as the weights lie: [n, inputs], or [n, channels, inputs]."""
+    if apart:
+        return patches.reshape(*patches.shape[:2], -1)
     # Windows have the channel first, kernels have it last.
-    return _joint((patches.transpose(0, 2, 3, 1).reshape(len(patches), -1), sums) for patches, sums in picked)
+    return patches.transpose(0, 2, 3, 1).reshape(len(patches), -1)
 
 
 def _windows(options: Any, kernel: tuple[int, ...], read: Array, shape: tuple[int, ...]) -> Array:
@@ -70,43 +88,52 @@ def _windows(options: Any, kernel: tuple[int, ...], read: Array, shape: tuple[in
         lacking = max((shape[axis + 1] - 1) * strides[axis] + reach - read.shape[axis + 1], 0)
         pads.append((lacking // 2, lacking - lacking // 2))
     padded = np.pad(read, [*pads, (0, 0)])
-    reach = tuple((kernel[axis + 1] - 1) * gaps[axis] + 1 for axis in (0, 1))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
+    reaches = tuple((kernel[axis + 1] - 1) * gaps[axis] + 1 for axis in (0, 1))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reaches, axis=(1, 2))
     view: Array = windows[:, :: strides[0], :: strides[1], :, :: gaps[0], :: gaps[1]]
     return view[:, : shape[1], : shape[2]]
 
 
-def _chosen(count: int) -> Array:
-    if count <= ROWS:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, ROWS, replace=False))
-
-
-def _parts(chosen: Array) -> Iterator[Array]:
+def _parts(count: int) -> Iterator[Array]:
+    """Choose positions, and give some at a time."""
+    chosen = np.arange(count)
+    if count > ROWS:
+        chosen = np.sort(np.random.default_rng(0).choice(count, ROWS, replace=False))
     for start in range(0, len(chosen), _CHUNK):
         yield chosen[start : start + _CHUNK]
 
 
-def _joint(parts: Iterator[tuple[Array, Array]]) -> Moments:
-    """Sum up over rows [n, inputs] and sums [n, channels]."""
-    count, second, cross, firsts = 0, np.zeros(()), np.zeros(()), (np.zeros(()), np.zeros(()))
-    for rows, sums in parts:
+def _joint(one: Array, other: Array) -> Array:
+    """Sum up products of [n, a] and [n, b] over n."""
+    return np.asarray(one.T @ other)
+
+
+def _apart(one: Array, other: Array) -> Array:
+    """Sum up products of [n, channels, a] or [n, channels] and [n, channels, b] over n, channel by channel."""
+    if one.ndim == other.ndim:
+        return np.asarray(one.transpose(1, 2, 0) @ other.transpose(1, 0, 2))
+    return np.asarray(np.einsum("nc,nci->ci", one, other))
+
+
+def _summed(parts: Iterator[tuple[Array, Array, Array]], products: Callable[[Array, Array], Array]) -> Moments:
+    """Give the moments around the mean; `products(one, other)` sums up the products of two parts over their rows."""
+    count = 0
+    shifts: list[Array] = []
+    totals: list[Array] = [np.zeros(())] * 3
+    means: list[Array] = [np.zeros(())] * 3
+    for part in parts:
+        if not shifts:  # of values far from zero, products would leave no digits for how they vary
+            shifts = [values.mean(0) for values in part]
+        read, real, sums = (values - shift for values, shift in zip(part, shifts, strict=True))
         # Products in float32 are exact enough, sums over all parts are not.
-        second, cross = second + (rows.T @ rows).astype(float), cross + (sums.T @ rows).astype(float)
-        firsts = firsts[0] + rows.sum(0, dtype=float), firsts[1] + sums.sum(0, dtype=float)
-        count += len(rows)
-    x, y = firsts[0] / count, firsts[1] / count
-    return Moments(second / count - np.outer(x, x), cross / count - np.outer(y, x))
+        made = products(read, read), products(read, real), products(sums, real)
+        totals = [total + one.astype(float) for total, one in zip(totals, made, strict=True)]
+        means = [mean + one.sum(0, dtype=float) for mean, one in zip(means, (read, real, sums), strict=True)]
+        count += len(read)
+    read, real, sums = (mean / count for mean in means)
+    around = _outer(read, read), _outer(read, real), sums[:, None] * real
+    return Moments(*(total / count - one for total, one in zip(totals, around, strict=True)))
 
 
-def _apart(parts: Iterator[tuple[Array, Array]]) -> Moments:
-    """Sum up over rows [n, channels, inputs] and sums [n, channels]."""
-    count, second, cross, firsts = 0, np.zeros(()), np.zeros(()), (np.zeros(()), np.zeros(()))
-    for rows, sums in parts:
-        own = rows.transpose(1, 0, 2)
-        second = second + (own.transpose(0, 2, 1) @ own).astype(float)
-        cross = cross + np.einsum("nci,nc->ci", rows, sums, dtype=float)
-        firsts = firsts[0] + rows.sum(0, dtype=float), firsts[1] + sums.sum(0, dtype=float)
-        count += len(rows)
-    x, y = firsts[0] / count, firsts[1] / count
-    return Moments(second / count - x[:, :, None] * x[:, None, :], cross / count - y[:, None] * x)
+def _outer(one: Array, other: Array) -> Array:
+    return np.asarray(one[..., :, None] * other[..., None, :])

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tflite_pipeline.artifacts import QuantizedModel, Ranges, Recovered, Reference, Samples, file_digest
+from tflite_pipeline.artifacts import Engine, QuantizedModel, Ranges, Recovered, Reference, Samples, file_digest
 from tflite_pipeline.convert.recovery.walk import Array, Walk
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import inference
-from tflite_pipeline.runtime.biases import round_biases, separated
-from tflite_pipeline.runtime.graph import Graph
+from tflite_pipeline.runtime.biases import round_biases, separated, with_biases
+from tflite_pipeline.runtime.graph import Graph, read_graphs
 from tflite_pipeline.runtime.grids import read_grids
-from tflite_pipeline.runtime.pieces import Pieces
+from tflite_pipeline.runtime.pieces import Pieces, bound_ops
 from tflite_pipeline.runtime.writeback import as_ranges, write_back
 
 Draft = tuple[QuantizedModel, Ranges | None, bool]
@@ -27,6 +27,30 @@ Seen = tuple[Samples, int]
 MOST_BYTES = 1 << 30
 """What the values of all samples may fill at a time; of larger networks fewer samples are used."""
 LEAST_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a file cannot be recovered; empty where it can."""
+
+    why: str
+
+
+def find_obstacle(engine: Engine, reference: Reference, asked: str | tuple[str, ...], out: Path) -> Obstacle:
+    """Look for what recovery cannot go through, before anything slow begins; nothing is written.
+
+    Raises StageError where `asked` names passes; `auto` does without them.
+    """
+    del out
+    why = ""
+    if engine.name == "converter":
+        why = "only the engine converter can make the file, and it takes the weights from the SavedModel"
+    elif bound := bound_ops(read_graphs(reference.path)[0]):
+        why = f"{', '.join(bound)} cannot be computed alone"
+    if why and asked != "auto":
+        remedy = "Leave out quantization.recovery, or set it to auto, which does without where it must."
+        raise StageError(f"recovery cannot be done on this model: {why}.", remedy)
+    return Obstacle(why)
 
 
 def recover(
@@ -40,7 +64,7 @@ def recover(
     """
     with tempfile.TemporaryDirectory(dir=out) as folder:
         apart = Path(folder) / "separated.tflite"
-        apart.write_bytes(separated(reference.path))
+        apart.write_bytes(with_biases(separated(reference.path)))
         reference = replace(reference, path=apart, sha256=file_digest(apart))
         pieces = Pieces(apart, Path(folder), threads)
         walk = Walk(pieces, read_grids(apart, draft[0].path, draft[2]), passes)

@@ -19,7 +19,7 @@ from tflite_pipeline.convert.recovery.clip import clip_weights
 from tflite_pipeline.convert.recovery.depthwise import search_depthwise
 from tflite_pipeline.convert.recovery.gptq import round_second_order
 from tflite_pipeline.convert.recovery.layer import Layer, damped
-from tflite_pipeline.convert.recovery.moments import Moments, moments
+from tflite_pipeline.convert.recovery.moments import Moments, Seen, moments
 from tflite_pipeline.runtime.graph import Op
 from tflite_pipeline.runtime.grids import Grids, Range, scale_of
 from tflite_pipeline.runtime.pieces import Pieces
@@ -37,8 +37,14 @@ ROUNDINGS: dict[str, Callable[[Layer], Layer]] = {
 """Passes that choose the integers of a kernel, in their order."""
 _TO_FLOAT_SUMS = frozenset({"gptq", "adaround", "depthwise_search"})
 """Passes that aim at the sums of the float network, not at the float weights."""
-_REGULARIZED = 0.1
-"""Share of the mean energy by which weights are held near to the float ones: samples are few."""
+_CORRECTING = _TO_FLOAT_SUMS | {"bias_correction"}
+"""Passes that leave the means of the sums to the bias."""
+_HELD = 0.1
+"""By so much of the mean energy, times the largest integer, weights are held near to the float ones.
+
+Samples are few, and the finer the weights, the less of the layers before is left to make up for.
+"""
+_DEAD = 1e-6
 _CAPS: dict[int, tuple[float, float]] = {0: (-np.inf, np.inf), 1: (0, np.inf), 2: (-1, 1), 3: (0, 6)}
 """Fused activations that only cut off, by their number in the schema: none, RELU, RELU_N1_TO_1, RELU6."""
 
@@ -90,10 +96,10 @@ class Walk:
         found = None
         if ROUNDINGS.keys() & set(self.passes):
             options, shape = pieces.options_of(op.index), pieces.graph.tensors[kernel].shape
-            found = moments(op.name, options, shape, rounded[read], wanted)
+            found = moments(op.name, options, shape, Seen(rounded[read], floats[read], wanted))
         self.chosen[kernel] = self._kernel(op, kernel, found)
         sums = pieces.compute(op.index, rounded, self.chosen, activated=False)[output]
-        if "bias_correction" in self.passes and bias != LEFT_OUT:
+        if _CORRECTING & set(self.passes) and bias != LEFT_OUT:
             missing = mean_gap(wanted, sums)
             self.chosen[bias] = pieces.constant(bias).astype(float) + missing
             sums = sums + missing.astype(np.float32)
@@ -107,30 +113,42 @@ class Walk:
         rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
         target = rows
         if found is not None and _TO_FLOAT_SUMS & set(self.passes):
-            target = towards_sums(rows, found)
+            target = towards_sums(rows, found, steps.most)
         layer = Layer.of(target, steps.most, steps.axis is None, found)
         for name, choose in ROUNDINGS.items():
             if name in self.passes:
                 layer = choose(layer)
+        chosen = np.where(_is_dead(rows), rows, layer.pinned().values)
         moved = np.moveaxis(values, axis, 0).shape
-        return np.moveaxis(layer.pinned().values.reshape(moved), 0, axis)
+        return np.moveaxis(chosen.reshape(moved), 0, axis)
 
     def _rounded(self, tensor: int, values: Array) -> Array:
         one = self.grids.ranges.get(tensor)
         return values if one is None else round_to(one, values)
 
 
-def towards_sums(rows: Array, found: Moments) -> Array:
-    """Give the weights whose sums, of what the layer reads now, come nearest to those of the float network.
+def _is_dead(rows: Array) -> Array:
+    """Tell of channels [channels, 1] whether their weights are nothing beside the others'.
 
-    Least squares, drawn towards the float weights [channels, inputs]: the asymmetric reconstruction of Nagel et al.
-    2020, section 3.4, solved for weights that are not rounded yet.
+    Training leaves such channels at 1e-30; on a grid of their own they would have a scale that no kernel bears.
     """
-    size = damped(found.inputs, _REGULARIZED) - found.inputs
+    peaks = np.abs(rows).max(1, keepdims=True)
+    return np.asarray(peaks < _DEAD * peaks.max())
+
+
+def towards_sums(rows: Array, found: Moments, most: int) -> Array:
+    """Give the weights whose sums, of what the layer reads now, follow those of the float network.
+
+    The asymmetric reconstruction of Nagel et al. 2020, section 3.4, solved for weights that are not rounded yet, and
+    drawn towards the float weights [channels, inputs]. The float inputs are the instruments of the regression: what is
+    left must not go with any of them. Plain least squares would take the noise of rounded inputs for a reason to lessen
+    all weights, and a later mean over positions takes the noise away but not the loss.
+    """
+    size = damped(found.inputs, _HELD * most) - found.inputs
     if found.by_channel:
         right = found.sums + np.einsum("cij,cj->ci", size, rows)
-        return np.asarray(np.linalg.solve(found.inputs + size, right[..., None])[..., 0])
-    return np.asarray(np.linalg.solve(found.inputs + size, (found.sums + rows @ size).T).T)
+        return np.asarray(np.linalg.solve((found.real + size).swapaxes(1, 2), right[..., None])[..., 0])
+    return np.asarray(np.linalg.solve((found.real + size).T, (found.sums + rows @ size).T).T)
 
 
 def mean_gap(wanted: Array, found: Array) -> Array:

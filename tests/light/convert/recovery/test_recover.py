@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tflite_pipeline.artifacts import QuantizedModel, Ranges, Recovered, Reference, Samples
+from tflite_pipeline.artifacts import QuantizedModel, Ranges, Recovered, Reference, Samples, file_digest
 from tflite_pipeline.convert.recovery import recover as module
 from tflite_pipeline.convert.recovery.choose import choose_recovery
-from tflite_pipeline.convert.recovery.moments import moments
+from tflite_pipeline.convert.recovery.moments import Seen, moments
 from tflite_pipeline.convert.recovery.recover import recover
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import answers, flatbuffer
 from tflite_pipeline.runtime.graph import read_graphs
 from tflite_pipeline.runtime.pieces import Pieces
+from tflite_pipeline.runtime.revision import Revision
 from tflite_pipeline.runtime.sums import SUMS
 
 COUNT = 64
@@ -122,7 +123,8 @@ def test_moments_of_sums_are_those_of_the_kernel(conv_net: Reference, samples: S
         if op.name in SUMS:
             read, kernel, _ = SUMS[op.name].inputs_of(pieces.inputs_of(op.index))
             weights = pieces.constant(kernel)
-            found = moments(op.name, pieces.options_of(op.index), weights.shape, values[read], made[op.outputs[0]])
+            seen_here = Seen(values[read], values[read], made[op.outputs[0]])
+            found = moments(op.name, pieces.options_of(op.index), weights.shape, seen_here)
             assert found is not None
             rows = np.moveaxis(weights, SUMS[op.name].channels, 0).reshape(weights.shape[SUMS[op.name].channels], -1)
             path = "cij,cj->ci" if found.by_channel else "ij,cj->ci"
@@ -148,6 +150,28 @@ def test_one_sample_in_four_is_left_out_to_judge_by(
     draft = quantized(scheme="full_int8")
     made = recover(("bias_correction",), conv_net, (draft, ranges, False), (samples, 4), 1, tmp_path)
     assert made.samples == COUNT * 3 // 4
+
+
+def test_layers_without_a_bias_get_one_to_correct(
+    conv_net: Reference, ranges: Ranges, quantized: Quantize, samples: Samples, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.tflite"
+    revision = Revision(conv_net.path)
+    for op in revision.ops():
+        if revision.name(op) == "FULLY_CONNECTED":
+            op.inputs = list(op.inputs)[:2]
+        revision.keep(op)
+    bare.write_bytes(revision.content())
+    reference = replace(conv_net, path=bare, sha256=file_digest(bare))
+    limits = replace(ranges, reference=reference.sha256)
+    draft = quantized(reference, limits, scheme="int8x4")
+    made = recover(("bias_correction",), reference, (draft, limits, False), (samples, 0), 1, tmp_path)
+    pieces = Pieces(made.reference.path, tmp_path, 1)
+    biases = [call.inputs[2] for call in pieces.calls if call.name == "FULLY_CONNECTED"]
+    assert all(pieces.constant(bias).any() for bias in biases)
+    file = quantized(made.reference, made.ranges, scheme="int8x4", calibration={"method": "minmax"})
+    inputs = np.load(samples.inputs[""])
+    assert distance(file.path, bare, inputs) < distance(draft.path, bare, inputs)
 
 
 def test_a_draft_of_another_network_is_refused(

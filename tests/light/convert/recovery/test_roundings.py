@@ -13,7 +13,7 @@ from tflite_pipeline.convert.recovery.clip import clip_weights
 from tflite_pipeline.convert.recovery.depthwise import search_depthwise
 from tflite_pipeline.convert.recovery.gptq import descend, round_second_order
 from tflite_pipeline.convert.recovery.layer import Layer
-from tflite_pipeline.convert.recovery.moments import Moments
+from tflite_pipeline.convert.recovery.moments import Moments, Seen, moments
 from tflite_pipeline.convert.recovery.walk import mean_gap, round_to, towards_sums
 from tflite_pipeline.runtime.grids import Range
 
@@ -31,13 +31,13 @@ def dense(most: int = 7, one_scale: bool = False, spread: float = 0.1) -> Layer:
     noise = np.random.default_rng(0)
     weights = noise.normal(size=(CHANNELS, INPUTS)) * spread * np.arange(1, CHANNELS + 1)[:, None]
     moments = correlated(INPUTS, INPUTS)
-    return Layer.of(weights, most, one_scale, Moments(moments, weights @ moments))
+    return Layer.of(weights, most, one_scale, Moments(moments, moments, weights @ moments))
 
 
 def depthwise(size: int = 9, most: int = 7) -> Layer:
     weights = np.random.default_rng(0).normal(size=(CHANNELS, size))
     moments = correlated(CHANNELS, size, size)
-    return Layer.of(weights, most, False, Moments(moments, np.einsum("cij,cj->ci", moments, weights)))
+    return Layer.of(weights, most, False, Moments(moments, moments, np.einsum("cij,cj->ci", moments, weights)))
 
 
 def held(layer: Layer) -> None:
@@ -98,14 +98,14 @@ def test_clipping_cuts_off_a_far_weight_where_that_lessens_the_error(one_scale: 
 def test_channels_of_zeros_stay_zero() -> None:
     weights = np.zeros((2, INPUTS))
     moments = correlated(INPUTS, INPUTS)
-    layer = Layer.of(weights, 7, False, Moments(moments, weights))
+    layer = Layer.of(weights, 7, False, Moments(moments, moments, weights))
     for choose in (clip_weights, round_second_order, round_adaptively):
         assert (choose(layer).pinned().values == 0).all()
 
 
 def test_inputs_that_never_vary_do_not_stop_the_passes() -> None:
     layer = dense()
-    dead = Moments(np.zeros((INPUTS, INPUTS)), np.zeros((CHANNELS, INPUTS)))
+    dead = Moments(*np.zeros((2, INPUTS, INPUTS)), np.zeros((CHANNELS, INPUTS)))
     silent = Layer.of(layer.target, 7, False, dead)
     for choose in (clip_weights, round_second_order, round_adaptively):
         assert np.isfinite(choose(silent).values).all()
@@ -122,11 +122,27 @@ def test_weights_lean_towards_the_sums_of_the_float_network() -> None:
     noise = np.random.default_rng(0)
     read, weights = noise.normal(size=(4000, INPUTS)), noise.normal(size=(CHANNELS, INPUTS))
     halved = read * np.where(np.arange(INPUTS) < 10, 0.5, 1.0)  # what the layers before lost
-    wanted = read @ weights.T
-    found = Moments(halved.T @ halved / 4000, wanted.T @ halved / 4000)
-    before = np.square(halved @ weights.T - wanted).mean()
-    after = np.square(halved @ towards_sums(weights, found).T - wanted).mean()
+    found = Moments(halved.T @ halved / 4000, halved.T @ read / 4000, (read @ weights.T).T @ read / 4000)
+    before = np.square(halved @ weights.T - read @ weights.T).mean()
+    after = np.square(halved @ towards_sums(weights, found, 1).T - read @ weights.T).mean()
     assert after < 0.2 * before
+
+
+def test_noise_of_rounding_does_not_lessen_weights() -> None:
+    noise = np.random.default_rng(0)
+    read, weights = noise.normal(size=(40_000, 4)), noise.normal(size=(CHANNELS, 4))
+    rough = read + noise.uniform(-1, 1, size=read.shape)
+    found = Moments(rough.T @ rough / 40_000, rough.T @ read / 40_000, (read @ weights.T).T @ read / 40_000)
+    np.testing.assert_allclose(towards_sums(weights, found, 1), weights, atol=0.05)
+
+
+def test_channels_of_which_rounding_leaves_nothing_keep_their_weights() -> None:
+    weights = np.random.default_rng(0).normal(size=(2, 9))
+    own, nothing = correlated(9, 9), np.zeros((9, 9))
+    real = np.stack([own, nothing])
+    sums = np.stack([own @ weights[0], 1e-9 * np.ones(9)])
+    found = towards_sums(weights, Moments(np.stack([own, nothing]), real, sums), 7)
+    np.testing.assert_allclose(found, weights, atol=1e-6)
 
 
 def test_the_gap_of_means_is_by_channel() -> None:
@@ -146,3 +162,22 @@ def test_the_gap_of_means_is_by_channel() -> None:
 )
 def test_activations_are_rounded_to_their_range(one: Range, value: float, rounded: float) -> None:
     assert round_to(one, np.array([value], np.float32))[0] == pytest.approx(rounded, rel=1e-5)
+
+
+def test_moments_of_inputs_far_from_zero_keep_how_they_vary() -> None:
+    noise = np.random.default_rng(0).normal(size=(6000, INPUTS)).astype(np.float32) * 0.01
+    read = noise + 30
+    weights = np.random.default_rng(1).normal(size=(CHANNELS, INPUTS))
+    found = moments("FULLY_CONNECTED", None, weights.shape, Seen(read, read, (read @ weights.T).astype(np.float32)))
+    assert found is not None
+    exact = np.cov(noise.astype(float), rowvar=False, bias=True)
+    np.testing.assert_allclose(found.inputs, exact, atol=2e-3 * np.abs(exact).max())
+    assert np.isfinite(round_second_order(Layer.of(weights, 7, False, found)).values).all()
+
+
+def test_fewer_samples_than_inputs_are_enough_to_round() -> None:
+    read = np.random.default_rng(0).normal(size=(8, 200)).astype(np.float32)
+    weights = np.random.default_rng(1).normal(size=(CHANNELS, 200))
+    found = moments("FULLY_CONNECTED", None, weights.shape, Seen(read, read, (read @ weights.T).astype(np.float32)))
+    nearest = Layer.of(weights, 7, False, found)
+    assert round_second_order(nearest).errors().sum() < 0.2 * nearest.errors().sum()
