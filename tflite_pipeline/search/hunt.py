@@ -167,6 +167,7 @@ class Hunt:
     def _working(self, trial: Trial, step: str) -> Iterator[None]:
         """Do a step of a trial: its time is counted, and what came of it is written down and told."""
         self.observer.candidate(trial.choice.name, self.clock.left)
+        self.keep(self)  # a step that is killed is lost, the time before it is not
         begin = time.perf_counter()
         with self.clock.step(trial.recipe_sha256, step):
             yield

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-ROWS = 40_000
+ROWS = 20_000
 """Positions at most that are looked at of a layer: neighbours tell little that is new."""
 _CHUNK = 4_000
 
