@@ -15,10 +15,10 @@ from tflite_pipeline.causes import Suspect, diagnose, finer_scheme
 from tflite_pipeline.convert.calibrate import calibrate
 from tflite_pipeline.convert.sensitivity import Sensitivity, measure_sensitivity
 from tflite_pipeline.convert.spec import BEFORE_CALIBRATION, RECOVERY_SUMMARIES, Quantization, as_made
+from tflite_pipeline.course import Course
 from tflite_pipeline.dataset.probe import take_probe
 from tflite_pipeline.errors import Problem, RecipeError, StageError
 from tflite_pipeline.overlay import overlay
-from tflite_pipeline.pipeline import Course
 from tflite_pipeline.quantizing import CORES, Made
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.recipe.schema import Recipe

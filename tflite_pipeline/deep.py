@@ -9,8 +9,8 @@ from tflite_pipeline.artifacts import Engine, QuantizedModel, Reference, to_json
 from tflite_pipeline.bench import Options, open_bench
 from tflite_pipeline.convert.quantize import choose_engine
 from tflite_pipeline.convert.uncalibrated import quantize_uncalibrated
+from tflite_pipeline.course import Course
 from tflite_pipeline.errors import StageError
-from tflite_pipeline.pipeline import Course
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.stage import Observer, Runner
 from tflite_pipeline.store import Entry

@@ -84,6 +84,11 @@ class Space:
         """The schemes for all layers that are allowed."""
         return tuple(name for name in SCHEMES if permits(self.base.search.allow, name))
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """The schemes to try for all layers: an app feeds what `io` says, so they must be able to have it."""
+        return tuple(name for name in self.schemes if self.base.quantization.io in SCHEMES[name].io)
+
     def own(self) -> Choice | None:
         """Give what the recipe itself says, without qat; None where that is not allowed."""
         spec = self.base.quantization
@@ -137,16 +142,7 @@ class Space:
         trained = () if choice.qat else without_qat(self.content)
         own = choice.scheme == self.base.quantization.scheme and choice.rules is None
         found = () if own else fallbacks(self.content, choice.scheme, [choice.method])
-        return (*trained, *(one for one in found if trained == () or one.key != "training"), *self._io(choice))
-
-    def _io(self, choice: Choice) -> tuple[Fallback, ...]:
-        """Give a mixed file of float activations float io."""
-        rows = [SCHEMES[rule["scheme"]] for rule in choice.rules or () if "scheme" in rule]
-        io = self.base.quantization.io
-        if not rows or io == "float32" or any(row.calibrated for row in rows):
-            return ()
-        note = f"io is float32 where the scheme has no {io}"
-        return (Fallback("quantization.io", "quantization.io=float32", "float32", note),)
+        return (*trained, *(one for one in found if trained == () or one.key != "training"))
 
     def _rules(self, rules: Rules) -> list[dict[str, Any]]:
         """Put the recipe's own methods by layer first: they say nothing of schemes."""

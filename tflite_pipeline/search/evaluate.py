@@ -12,9 +12,10 @@ from tflite_pipeline.artifacts import Predictions, Samples, TargetChecks, to_jso
 from tflite_pipeline.bench import Bench
 from tflite_pipeline.convert.effects import effect_on
 from tflite_pipeline.convert.sensitivity import Sensitivity, measure_sensitivity
+from tflite_pipeline.course import Chain
 from tflite_pipeline.dataset.halve import Half, halve
 from tflite_pipeline.dataset.probe import take_probe
-from tflite_pipeline.pipeline import HOST, Answers, Chain, Course
+from tflite_pipeline.pipeline import HOST, Answers, Run
 from tflite_pipeline.profile.race import Race, race
 from tflite_pipeline.quantizing import CORES
 from tflite_pipeline.runtime.graph import Graph, read_graphs
@@ -37,7 +38,7 @@ class Made:
     """A candidate that has a file, and the stages that made it."""
 
     candidate: Candidate
-    course: Course
+    course: Run
     chain: Chain
 
     @property
@@ -90,7 +91,7 @@ class Bed:
 
     def make(self, candidate: Candidate) -> Made:
         """Quantize. Raises StageError where that cannot be done."""
-        course = Course(candidate.loaded, self.bench, Runner(self.bench.store, self.bench.workers, self.observer))
+        course = Run(candidate.loaded, self.bench, Runner(self.bench.store, self.bench.workers, self.observer))
         return Made(candidate, course, course.files())
 
     def half(self, made: Made, half: Half) -> Entry[Samples]:

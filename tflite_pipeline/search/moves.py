@@ -34,7 +34,11 @@ def try_schemes(hunt: Hunt) -> None:
     own = hunt.space.own()
     if own is not None:
         hunt.judge(hunt.make(own, "schemes"))
-    plain = [hunt.make(Choice(scheme), "schemes") for scheme in hunt.space.schemes]
+    whole = hunt.space.whole
+    if others := [name for name in hunt.space.schemes if name not in whole]:
+        io = hunt.space.base.quantization.io
+        hunt.note(f"{', '.join(others)} cannot have io {io}; quantization.io=float32 searches among them too")
+    plain = [hunt.make(Choice(scheme), "schemes") for scheme in whole]
     made = [trial for trial in plain if trial.made is not None]
     _measure(hunt, [trial for trial in hunt.trials if trial.made is not None])
     for trial in sorted(made, key=lambda trial: (trial.cost(hunt.objective), trial.choice.scheme)):

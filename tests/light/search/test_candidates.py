@@ -33,12 +33,13 @@ def test_every_scheme_that_is_allowed_makes_a_sound_recipe():
     assert "mixed" not in full.schemes
 
 
-def test_io_stays_where_the_scheme_can_have_it():
+def test_schemes_that_cannot_have_the_io_are_not_tried_for_all_layers():
     full = space()
-    assert full.candidate(Choice("int8x4")).loaded.recipe.quantization.io == "int8"
-    gave_way = full.candidate(Choice("dynamic_int4"))
-    assert gave_way.loaded.recipe.quantization.io == "float32"
-    assert gave_way.notes == ("io is float32 where the scheme has no int8",)
+    assert full.base.quantization.io == "int8"
+    assert set(full.whole) == {"full_int8", "int8x4"}
+    assert {"float32", "dynamic_int4"} <= set(full.schemes)
+    loose = space("quantization.io=float32")
+    assert loose.whole == loose.schemes
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,10 @@ def _real(model: Any, number: int, shape: tuple[int, ...]) -> np.ndarray:
     return values.reshape(shape) * scales.reshape(axis)
 
 
-@pytest.mark.parametrize("scheme", ["full_int8", "int8x4", "dynamic_int4", "weight_int4", "int16x8"])
+SLOW = ("full_int8", "dynamic_int4", "weight_int4", "int16x8")
+
+
+@pytest.mark.parametrize("scheme", ["int8x4", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_the_file_holds_the_chosen_kernels_to_the_last_integer(recovered: Any, scheme: str) -> None:
     made, file = recovered(ALL, scheme=scheme)
     chosen, stored = kernels(made.reference.path), kernels(file.path)
@@ -97,6 +100,7 @@ def test_the_file_holds_the_chosen_kernels_to_the_last_integer(recovered: Any, s
     assert made.samples == COUNT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["full_int8", "int8x4", "dynamic_int4"])
 @pytest.mark.parametrize("passes", [("bias_correction",), ALL, ("adaround", "bias_correction")])
 def test_outputs_are_nearer_to_the_float_network_on_other_samples(
@@ -183,6 +187,7 @@ def test_a_draft_of_another_network_is_refused(
         recover(("bias_correction",), stranger, (draft, ranges, False), (samples, 0), 1, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_simplest_of_equal_files_is_kept_and_a_nearer_one_preferred(
     conv_net: Reference, quantized: Quantize, recovered: Any, samples: Samples, tmp_path: Path
 ) -> None:
