@@ -83,7 +83,6 @@ def _try_all(hunt: Hunt) -> None:
 
 def _finish(hunt: Hunt, bench: Bench, base: LoadedRecipe, shelf: Shelf, asked: str) -> dict[str, Any]:
     winner = _check(hunt)
-    _tell_io(hunt, base, winner)
     last = winner or hunt.nearest()
     _compare(hunt, last)
     report: dict[str, Any] = {}
@@ -118,15 +117,6 @@ def _check(hunt: Hunt) -> Trial | None:
         hunt.disown(best)
         _try_all(hunt)
     return None
-
-
-def _tell_io(hunt: Hunt, base: LoadedRecipe, winner: Trial | None) -> None:
-    """Say how to keep to integers where the recipe's io is integer and the best file's is not."""
-    asked = base.recipe.quantization.io
-    found = winner.candidate.loaded.recipe.quantization.io if winner and winner.candidate else asked
-    if found != asked:
-        keep = "int16, int8" if asked == "int16" else "int8, int4"
-        hunt.note(f"io is {found} and not {asked}, which its scheme has not; search.allow=[{keep}] keeps to integers")
 
 
 def _compare(hunt: Hunt, winner: Trial | None) -> None:
