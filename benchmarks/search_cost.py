@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--samples", type=int, default=1000)
     arguments = parser.parse_args()
-    sets = (f"dataset.evaluation.samples={2 * arguments.samples}",)
+    sets = (f"dataset.evaluation.samples={2 * arguments.samples}", "quantization.io=float32")
     request = Request(str(RECIPE), sets, False, LIMIT, "size", 3600.0)
     base = load_base(request.path, request.overrides, request.allow_code)
     space = Space.of(request, base.recipe)

@@ -15,9 +15,12 @@ Row = dict[str, Any]
 
 
 def front(trials: Sequence[Trial], objective: Objective) -> list[Trial]:
-    """Give the trials that were judged and that no other beats: none costs as little and loses less, or the reverse."""
+    """Give the trials that were judged and that no other beats: none costs as little and loses less, or the reverse.
+
+    What held on the search half only is none: its drop there was luck.
+    """
     judged = sorted(
-        (trial for trial in trials if trial.search is not None),
+        (trial for trial in trials if trial.search is not None and not (trial.check and trial.check.failed)),
         key=lambda trial: (trial.cost(objective), trial.drop),
     )
     kept: list[Trial] = []

@@ -25,6 +25,12 @@ def test_the_front_holds_what_no_other_beats():
     assert front([large, dominated, unjudged, small, equal], "latency") == [small, large]
 
 
+def test_what_failed_on_unseen_samples_is_not_on_the_front():
+    lucky, honest = trial("a", 1.0, 0.0), trial("b", 2.0, 0.001)
+    lucky.check = Judgement({"drop": 0.1}, [], ("max_drop:top1: a drop of 0.1",))
+    assert front([lucky, honest], "latency") == [honest]
+
+
 def test_a_point_names_its_recipe_and_whether_it_won():
     one = trial("a", 1.0, 0.02, accepted=False)
     row = point(one, 3, None)
