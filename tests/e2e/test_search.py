@@ -28,7 +28,7 @@ dataset:
   calibration: {{split: train, samples: 64}}
   evaluation: {{split: test, samples: 200}}
   preprocessing: [{{scale: {{factor: 0.125, offset: -1.0}}}}]
-quantization: {{scheme: full_int8, io: int8, engine: ai_edge}}
+quantization: {{scheme: full_int8, engine: ai_edge}}
 validation: {{metrics: [mse]}}
 profile: {{warmup: 0, runs: 10}}
 """
