@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tflite_pipeline import __version__
 from tflite_pipeline.errors import LimitError, PipelineError, Problem, RecipeError
+from tflite_pipeline.file_commands import add_file_commands
 
 if TYPE_CHECKING:
     from tflite_pipeline.recipe.load import LoadedRecipe
@@ -100,6 +101,7 @@ def _parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     debug.set_defaults(command=_command_debug)
 
     _add_search(commands)
+    add_file_commands(commands)
 
     check = commands.add_parser(
         "check",

@@ -32,7 +32,7 @@ from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.report.build import Facts, build_report
 from tflite_pipeline.stage import Observer, Runner
 from tflite_pipeline.store import Entry
-from tflite_pipeline.targets.litert import check_targets
+from tflite_pipeline.targets.profiles import check_targets, tool_versions
 from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
 from tflite_pipeline.validate.gates import judge, verdict
@@ -95,7 +95,8 @@ class Run(Course):
             "reference": self._profile("reference", reference).artifact,
             "quantized": self._profile("quantized", quantized).artifact,
         }
-        targets = self.runner.run("targets", TargetChecks, check_targets, recipe.targets, _file(quantized), also=HOST)
+        args = (recipe.targets, _file(quantized))
+        targets = self.runner.run("targets", TargetChecks, check_targets, *args, also=[HOST, tool_versions()])
         gates = judge(
             recipe.validation.gates,
             compared.artifact,

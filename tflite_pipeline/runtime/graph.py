@@ -178,13 +178,13 @@ def _graph(model: Any, index: int) -> Graph:
 def _titles(model: Any, index: int) -> dict[int, str]:
     signatures = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
     maps = (s.Outputs(i) for s in signatures if s.SubgraphIndex() == index for i in range(s.OutputsLength()))
-    return {row.TensorIndex(): row.Name().decode() for row in maps}
+    return {row.TensorIndex(): litert.text(row.Name()) for row in maps}
 
 
 def _tensor(model: Any, tensor: Any) -> Tensor:
     buffer = model.Buffers(tensor.Buffer())
     return Tensor(
-        name=tensor.Name().decode(),
+        name=litert.text(tensor.Name()),
         dtype=litert.type_name(tensor),
         shape=tuple(tensor.Shape(i) for i in range(tensor.ShapeLength())),
         granularity=_granularity(tensor.Quantization()),

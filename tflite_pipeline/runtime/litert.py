@@ -65,6 +65,21 @@ def describe(path: Path) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]
     )
 
 
+def describe_signature(model: Any, number: int) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:
+    """List the inputs and the outputs of one of a model's signatures, by name."""
+    signature = model.SignatureDefs(number)
+    graph = model.Subgraphs(signature.SubgraphIndex())
+    maps = (
+        [signature.Inputs(i) for i in range(signature.InputsLength())],
+        [signature.Outputs(i) for i in range(signature.OutputsLength())],
+    )
+    inputs, outputs = (sorted((text(row.Name()), row.TensorIndex()) for row in side) for side in maps)
+    return (
+        tuple(_info(graph.Tensors(index), name) for name, index in inputs),
+        tuple(_info(graph.Tensors(index), name) for name, index in outputs),
+    )
+
+
 def reorder(file: Path | bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """Give the file's inputs and outputs the order of these names; nothing else in it changes.
 
@@ -111,6 +126,18 @@ def read_model(path: Path) -> Any:
     return schema.Model.GetRootAs(content, 0)
 
 
+def type_numbers() -> frozenset[int]:
+    """Give the numbers that stand for a dtype in the schema."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return frozenset(_constants(schema.TensorType))
+
+
+def text(raw: bytes | None) -> str:
+    """Read a name of the schema, which files of other tools may leave out or write in other letters."""
+    return (raw or b"").decode(errors="replace")
+
+
 def type_name(tensor: Any) -> str:
     """Give numpy's name of a schema tensor's dtype; `int4` and other packed ones keep the schema's in small letters."""
     from ai_edge_litert import schema_py_generated as schema
@@ -124,7 +151,7 @@ def op_name(model: Any, operator: Any) -> str:
     from ai_edge_litert import schema_py_generated as schema
 
     if is_custom(model, operator):
-        return str(model.OperatorCodes(operator.OpcodeIndex()).CustomCode().decode())
+        return text(model.OperatorCodes(operator.OpcodeIndex()).CustomCode())
     number = _op_number(model, operator)
     return _constants(schema.BuiltinOperator).get(number, f"UNKNOWN_{number}")
 
@@ -192,11 +219,11 @@ def _border(model: Any) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     sides = []
     for name in ("Inputs", "Outputs"):
         indices = [getattr(graph, name)(i) for i in range(getattr(graph, f"{name}Length")())]
-        names = [graph.Tensors(index).Name().decode() for index in indices]
+        names = [text(graph.Tensors(index).Name()) for index in indices]
         if signature is not None:
             maps = [getattr(signature, name)(i) for i in range(getattr(signature, f"{name}Length")())]
             # The same tensor may be two outputs: then each of its names is used once.
-            given = {index: [m.Name().decode() for m in maps if m.TensorIndex() == index] for index in indices}
+            given = {index: [text(m.Name()) for m in maps if m.TensorIndex() == index] for index in indices}
             names = [given[index].pop(0) if given[index] else name for index, name in zip(indices, names, strict=True)]
         sides.append(list(zip(names, indices, strict=True)))
     return sides[0], sides[1]

@@ -23,7 +23,7 @@ from tflite_pipeline.search.assign import Assignment, Ladder, Option, ladder
 from tflite_pipeline.search.candidates import Candidate
 from tflite_pipeline.stage import Observer, Runner
 from tflite_pipeline.store import Entry
-from tflite_pipeline.targets.litert import check_targets
+from tflite_pipeline.targets.profiles import check_targets, tool_versions
 from tflite_pipeline.validate.compare import USUAL_CONFIDENCE, output_of
 from tflite_pipeline.validate.gates import judge
 from tflite_pipeline.validate.outputs import Side, side_by_side
@@ -119,7 +119,8 @@ class Bed:
         recipe, runner = made.candidate.loaded.recipe, made.course.runner
         file = made.chain.made.file.artifact
         entry = Entry(file.path, file.sha256, 0.0, True)
-        targets = runner.run("targets", TargetChecks, check_targets, recipe.targets, entry, also=HOST).artifact
+        where = [HOST, tool_versions()]
+        targets = runner.run("targets", TargetChecks, check_targets, recipe.targets, entry, also=where).artifact
         calibration = made.chain.calibration
         gates = judge(
             recipe.validation.gates.model_copy(update={"max_latency_ms": None}),

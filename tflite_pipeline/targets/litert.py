@@ -1,21 +1,24 @@
-"""A `.tflite` and the names of targets in; whether it runs there, and who says so, out."""
+"""A `.tflite` in; whether the LiteRT that is installed here runs it out."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline.artifacts import TargetChecks
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.targets.floor import describe_floor
+from tflite_pipeline.targets.verdicts import judged
 
 
-def check_litert(path: Path) -> dict[str, Any]:
-    """Load the file with the installed LiteRT and run it once on noise."""
-    findings = []
+def check_litert(path: Path, out: Path) -> dict[str, Any]:
+    """Load the file with the installed LiteRT and run it once on noise; its floor is told besides."""
+    del out
+    findings: list[str] = []
+    figures: dict[str, Any] = {}
     try:
+        figures = {"floor": describe_floor(path)}
         interpreter = litert.open_interpreter(path)
         litert.feed_noise(interpreter)
         interpreter.invoke()
@@ -24,18 +27,4 @@ def check_litert(path: Path) -> dict[str, Any]:
     except RuntimeError as error:
         findings.append(f"LiteRT failed to run '{path}': {' '.join(str(error).split())}")
     version = importlib.metadata.version("ai-edge-litert")
-    return {
-        "name": "litert",
-        "passed": not findings,
-        "checked_by": f"ai-edge-litert {version} on this host",
-        "findings": findings,
-    }
-
-
-TARGETS: dict[str, Callable[[Path], dict[str, Any]]] = {"litert": check_litert}
-
-
-def check_targets(names: tuple[str, ...], path: Path, out: Path) -> TargetChecks:
-    """Check the file against every target of the recipe; nothing is written."""
-    del out
-    return TargetChecks(tuple(TARGETS[name](path) for name in names))
+    return judged(f"ai-edge-litert {version} on this host", findings, told="loads and runs", figures=figures)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from tflite_pipeline.artifacts import TensorInfo
-from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime import census, litert
 from tflite_pipeline.runtime.graph import Graph, Weight, read_graphs
 from tflite_pipeline.runtime.layers import fits, layers_at
 from tflite_pipeline.schemes import SCHEMES, Scheme
@@ -65,6 +65,7 @@ def audit(
         "io_found": io_found,
         "io_asked": asked.io,
         **_counts(graphs, parts),
+        **_census(path, graphs),
         "float_ops": [_row(part, layers) for part in parts if part.in_float and not part.allowed],
         "allowed_float_ops": [_row(part, layers) for part in parts if part.allowed],
         "custom_ops": custom,
@@ -98,6 +99,17 @@ def _counts(graphs: Sequence[Graph], parts: Sequence[Part]) -> dict[str, Any]:
         "activations": _counted(dtype for part in parts for dtype in part.dtypes),
         "weights": _counted(weight.dtype for weight in weights),
         "granularity": _counted(weight.granularity for weight in weights if weight.granularity),
+    }
+
+
+def _census(path: Path, graphs: Sequence[Graph]) -> dict[str, Any]:
+    """Tell what no scheme speaks of, but runtimes and compilers do."""
+    model = litert.read_model(path)
+    return {
+        "op_versions": census.op_versions(model),
+        "channel_axes": census.channel_axes(model, graphs),
+        "open_tensors": census.open_tensors(model),
+        "shape_chains": census.shape_chains(graphs),
     }
 
 

@@ -88,10 +88,14 @@ def _parity(parity: dict[str, Any]) -> Iterator[Gate]:
 
 
 def _target(check: dict[str, Any]) -> Gate:
-    found = "; ".join(check["findings"]) or "loads and runs"
-    word = "yes" if check["passed"] else "no"
+    """Judge a target's check; `passed` None means that it could not be checked, which decides nothing."""
+    findings = [finding.rstrip(".") for finding in check["findings"]]
+    more = f"; and {len(findings) - _TOLD} more" if len(findings) > _TOLD else ""
+    text = f"{'; '.join(findings[:_TOLD]) or check['told']}{more}: {check['checked_by']}."
+    passed = check["passed"]
+    word = "not checked" if passed is None else "yes" if passed else "no"
     return Gate(
-        f"target:{check['name']}", "yes", word, None, _by_value(check["passed"]), f"{found}: {check['checked_by']}."
+        f"target:{check['name']}", "yes", word, None, "undecided" if passed is None else _by_value(passed), text
     )
 
 

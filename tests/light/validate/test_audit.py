@@ -318,3 +318,10 @@ def test_many_mismatches_are_counted() -> None:
     assert len(found["plan"]["mismatches"]) == 9
     assert found["findings"][-1] == "1 more ops are not as planned: see audit.plan.mismatches in report.json."
     assert found["found"] == "float32"
+
+
+def test_versions_axes_and_shapes_are_told():
+    told = audit(DATA / "full_int8_int8_io.tflite", Asked(scheme="full_int8", io="int8"))
+    assert {"op": "FULLY_CONNECTED", "version": 4, "count": 2} in told["op_versions"]
+    assert told["channel_axes"] == [{"op": "FULLY_CONNECTED", "axis": 0, "count": 2}]
+    assert told["open_tensors"] == told["shape_chains"] == []

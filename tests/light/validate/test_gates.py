@@ -206,6 +206,18 @@ def test_gates_need_no_numpy() -> None:
 
 
 def test_target_that_was_refused_is_a_failed_gate() -> None:
-    check = {"name": "litert", "passed": False, "checked_by": "a tool", "findings": ["no kernel for X"]}
+    check = {
+        "name": "litert",
+        "passed": False,
+        "checked_by": "a tool",
+        "findings": ["no kernel for X."],
+        "told": "runs",
+    }
     gate = named(Gates(), "target:litert", targets=[check])
     assert (gate.verdict, gate.text) == ("failed", "no kernel for X: a tool.")
+
+
+def test_target_that_could_not_be_checked_is_undecided() -> None:
+    check = {"name": "web", "passed": None, "checked_by": "not checked", "findings": ["no tool"], "told": ""}
+    gate = named(Gates(), "target:web", targets=[check])
+    assert (gate.verdict, gate.value, gate.text) == ("undecided", "not checked", "no tool: not checked.")
