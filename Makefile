@@ -56,7 +56,7 @@ test-light: setup-dev
 	$(BIN)/pytest -q -n 2 -m 'not tf and not slow' tests/light
 
 test: setup-dev
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadfile $(TESTS)
 
 benchmark: setup-dev
 	$(BIN)/python benchmarks/convert_time.py

@@ -87,7 +87,14 @@ def test_killed_runs_go_on_where_they_were(tmp_path):
 
 @pytest.mark.tf
 def test_interrupt_ends_at_once_and_says_how_to_go_on(tmp_path):
-    run = subprocess.Popen(_command(tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    run = subprocess.Popen(
+        _command(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell ignores it for what it starts in the background, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     time.sleep(3)
     begin = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)
