@@ -24,11 +24,10 @@ import numpy as np
 DATA = Path(os.environ.get("TFLITE_PIPELINE_DATA", "../shared/data"))
 CALIBRATION = 200
 
-PEERS = """
+CONVERTER = """
 import sys
 import numpy as np
 import tensorflow as tf
-from ai_edge_quantizer import quantizer, recipe
 
 model_path, folder = sys.argv[1:]
 samples = np.load(f"{folder}/samples.npz")["calibration"]
@@ -46,12 +45,20 @@ converter.representative_dataset = representative_dataset
 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 converter.inference_input_type = converter.inference_output_type = tf.int8
 open(f"{folder}/converter.tflite", "wb").write(converter.convert())
+"""
+"""TFLiteConverter by its document: the float file and the one of full int8; arguments are the model and a folder."""
+
+PEERS = (
+    CONVERTER
+    + """
+from ai_edge_quantizer import quantizer, recipe
 
 qt = quantizer.Quantizer(f"{folder}/float.tflite", recipe.static_wi8_ai8())
 name = list(tf.lite.Interpreter(f"{folder}/float.tflite").get_signature_list()["serving_default"]["inputs"])[0]
 result = qt.calibrate({"serving_default": [{name: sample[0]} for sample in representative_dataset()]})
 open(f"{folder}/ai_edge.tflite", "wb").write(qt.quantize(result).quantized_model)
 """
+)
 
 
 @dataclass(frozen=True)

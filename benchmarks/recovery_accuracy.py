@@ -20,32 +20,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from int8_accuracy import CALIBRATION, DATA, Case, answers, cases, quiet
+from int8_accuracy import CALIBRATION, CONVERTER, DATA, Case, answers, cases, quiet
 
-PEERS = """
-import sys
-import numpy as np
-import tensorflow as tf
+from tflite_pipeline.convert.spec import STRONG
+
+PEERS = (
+    CONVERTER
+    + """
 from ai_edge_quantizer import quantizer, recipe_manager
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import TFLOperationName
-
-model_path, folder = sys.argv[1:]
-samples = np.load(f"{folder}/samples.npz")["calibration"]
-model = tf.keras.models.load_model(model_path, compile=False)
-
-def representative_dataset():
-    for sample in samples:
-        yield [sample[None]]
-
-open(f"{folder}/float.tflite", "wb").write(tf.lite.TFLiteConverter.from_keras_model(model).convert())
-
-converter = tf.lite.TFLiteConverter.from_keras_model(model)
-converter.optimizations = [tf.lite.Optimize.DEFAULT]
-converter.representative_dataset = representative_dataset
-converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-converter.inference_input_type = converter.inference_output_type = tf.int8
-open(f"{folder}/converter 8.tflite", "wb").write(converter.convert())
 
 name = list(tf.lite.Interpreter(f"{folder}/float.tflite").get_signature_list()["serving_default"]["inputs"])[0]
 data = {"serving_default": [{name: sample[0]} for sample in representative_dataset()]}
@@ -69,13 +53,13 @@ for bits in (8, 4):
             continue
         open(f"{folder}/{title} {bits}.tflite", "wb").write(content)
 """
+)
 
-WORK = ("weight_clipping", "gptq", "depthwise_search", "bias_correction")
 OURS = {
     "none": "[]",
     "bias_correction": "[bias_correction]",
     "adaround": "[weight_clipping, adaround, bias_correction]",
-    "gptq": f"[{', '.join(WORK)}]",
+    "gptq": f"[{', '.join(STRONG)}]",
     "auto": "auto",
 }
 SCHEMES = {8: "full_int8", 4: "int8x4"}
@@ -110,11 +94,12 @@ def make_files(case: Case, folder: Path) -> dict[str, Path]:
     quiet([sys.executable, str(folder / "peers.py"), str(case.model), str(folder)], {"TF_USE_LEGACY_KERAS": "1"})
     files = {}
     for bits, scheme in SCHEMES.items():
-        for title in ("converter", "min-max", "MSE", "OCTAV", "GPTQ"):
+        if bits == 8:
+            files["8 bits: TFLiteConverter"] = folder / "converter.tflite"
+        for title in ("min-max", "MSE", "OCTAV", "GPTQ"):
             path = folder / f"{title} {bits}.tflite"
-            who = "TFLiteConverter" if title == "converter" else f"ai-edge-quantizer, {title}"
             if path.is_file():
-                files[f"{bits} bits: {who}"] = path
+                files[f"{bits} bits: ai-edge-quantizer, {title}"] = path
         for title, recovery in OURS.items():
             name = f"ours_{title}_{bits}"
             (folder / f"{name}.yaml").write_text(recipe(case, name, scheme, recovery))

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tflite_pipeline.bench import Options, open_bench
+from tflite_pipeline.convert.spec import STRONG
 from tflite_pipeline.errors import PipelineError
 from tflite_pipeline.search.assign import FAMILIES, options_of, rules_of
-from tflite_pipeline.search.candidates import OTHERS, STRONG, Choice, Space
+from tflite_pipeline.search.candidates import OTHERS, Choice, Space
 from tflite_pipeline.search.evaluate import Bed, Made, graph_of
 from tflite_pipeline.search.request import Request, load_base
 from tflite_pipeline.search_table import SearchWatcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -29,15 +30,24 @@ def show(told: dict[str, Any]) -> None:
     left_out = print_table(list(_columns(rows)), [("", "")] * len(rows), width)
     if left_out:
         print_lines(console, "left out", f"{', '.join(left_out)}: the terminal is too narrow", width)
-    for number, row in enumerate(rows, 1):
-        print_lines(console, f"{number:>10}", f"{_name(row)}: {row['cause']['text']}", width)
-        print_lines(console, "", f"→ {row['remedy']}", width)
+    for numbers, group in _by_cause(rows):
+        names = ", ".join(map(_name, group))
+        print_lines(console, f"{numbers:>10}", f"{names}: {group[0]['cause']['text']}", width)
+        print_lines(console, "", f"→ {group[0]['remedy']}", width)
     for note in told["notes"]:
         print_lines(console, "note", note, width)
     text = f"errors on {counts['errors']} samples, effects of one op alone on {counts['effects']}"
     print_lines(console, "measured", text, width)
     files = f"{told['folder']}/debug.json has every op, {told['overlay']} colours {told['model']['file']}"
     console.print(escape(f"  {'files':10} {files} in Model Explorer"))
+
+
+def _by_cause(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Give rows that follow each other and have one cause and remedy together, with their numbers."""
+    numbered = enumerate(rows, 1)
+    for _, group in itertools.groupby(numbered, lambda pair: (pair[1]["cause"]["text"], pair[1]["remedy"])):
+        numbers, alike = zip(*group, strict=True)
+        yield f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}", list(alike)
 
 
 def _columns(rows: Sequence[Row]) -> Iterator[Column]:

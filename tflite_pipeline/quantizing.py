@@ -63,28 +63,35 @@ class Quantizing:
 
         Raises StageError where passes are asked for by name and the graph does not let them.
         """
-        if not self.spec.recovery:
-            return self._draft(base, label)
         engine = self.runner.run("engine", Engine, choose_engine, self.spec, base)
-        why = self.runner.run("obstacle", Obstacle, find_obstacle, engine, base, self.spec.recovery).artifact.why
+        if not self.spec.recovery:
+            return self._draft(engine, base, label)
+        args = (engine, base, self.spec.recovery)
+        why = self.runner.run("obstacle", Obstacle, find_obstacle, *args, label="recoverable").artifact.why
         if why:
-            return replace(self._draft(base, label), recovery=_told("auto", (), (f"not tried: {why}.",)))
+            return replace(self._draft(engine, base, label), recovery=_told("auto", (), (f"not tried: {why}.",)))
         # What recovery leaves has other weights than the SavedModel.
         alone = base.part(replace(base.artifact, saved_model=None), "alone")
         if self.spec.recovery == "auto":
-            return self._best(alone)
-        made, asked = self._attempt(alone, self.spec.recovery, 0, ""), list(self.spec.recovery)
+            return self._best(engine, alone)
+        asked = list(self.spec.recovery)
+        made = self._rounded(self._prepared(engine, alone, asked, ""), asked, 0, "")
         return replace(made, recovery=_told(asked, asked, made.left))
 
     def again(self, engine: Entry[Engine], reference: Entry[Reference], ranges: Entry[Ranges] | None) -> Made:
         """Quantize a reference whose weights and ranges were made for the file."""
         return self._file(engine, reference, (ranges, None), as_made(self.spec), "quantize")
 
-    def _best(self, base: Entry[Reference]) -> Made:
+    def _best(self, engine: Entry[Engine], base: Entry[Reference]) -> Made:
         """Try the candidates, and keep the simplest of those that come nearest to the float network."""
-        tried = []
+        drafts: dict[tuple[str, ...], Made] = {}
+        tried: list[tuple[tuple[str, ...], Made]] = []
         for number, passes in enumerate(CANDIDATES, 1):
-            tried.append((passes, self._attempt(base, passes, HELD_OUT, f" {number} of {len(CANDIDATES)}")))
+            mark = f" {number} of {len(CANDIDATES)}"
+            before = tuple(name for name in passes if name in BEFORE_CALIBRATION)
+            if before not in drafts:
+                drafts[before] = self._prepared(engine, base, before, mark)
+            tried.append((passes, self._rounded(drafts[before], passes, HELD_OUT, mark)))
         files = tuple((passes, made.file) for passes, made in tried)
         args = (base, files, self.calibration, CORES)
         choice = self.runner.run("recovery", RecoveryChoice, choose_recovery, *args).artifact
@@ -92,10 +99,20 @@ class Quantizing:
         told = _told("auto", choice.passes, made.left) | {"tried": list(choice.rows), "judged_on": choice.samples}
         return replace(made, recovery=told)
 
-    def _attempt(self, base: Entry[Reference], passes: Collection[str], left_out: int, mark: str) -> Made:
-        """Quantize with some passes; of the samples one in `left_out` is not looked at by those that round."""
-        base, left = self._prepared(base, passes, mark)
-        drafted = replace(self._draft(base, f"draft{mark}"), left=left)
+    def _prepared(self, engine: Entry[Engine], base: Entry[Reference], passes: Collection[str], mark: str) -> Made:
+        """Rewrite the reference without changing what it computes, and quantize it; tell what could not be."""
+        left: tuple[str, ...] = ()
+        args = (self.calibration, CORES)
+        if "equalization" in passes:
+            equalized = self.runner.run("equalize", Rewrite, equalize, base, *args, label=f"equalize{mark}")
+            base, left = equalized.part(equalized.artifact.reference), equalized.artifact.left
+        if "bias_absorption" in passes:
+            absorbed = self.runner.run("absorb", Rewrite, absorb, base, *args, label=f"absorb{mark}")
+            base, left = absorbed.part(absorbed.artifact.reference), left + absorbed.artifact.left
+        return replace(self._draft(engine, base, f"draft{mark}"), left=left)
+
+    def _rounded(self, drafted: Made, passes: Collection[str], left_out: int, mark: str) -> Made:
+        """Choose kernels and biases; of the samples one in `left_out` is not looked at."""
         rounding = tuple(name for name in passes if name not in BEFORE_CALIBRATION)
         if not rounding:
             return drafted
@@ -105,25 +122,9 @@ class Quantizing:
         made, ranges = recovered.artifact, recovered.artifact.ranges
         parts = recovered.part(made.reference), recovered.part(ranges) if ranges else None
         again = self._file(drafted.engine, parts[0], (parts[1], None), as_made(self.spec), f"quantize{mark}")
-        return replace(again, reference=drafted.reference, spread=drafted.spread, left=left)
+        return replace(again, reference=drafted.reference, spread=drafted.spread, left=drafted.left)
 
-    def _prepared(
-        self, base: Entry[Reference], passes: Collection[str], mark: str
-    ) -> tuple[Entry[Reference], tuple[str, ...]]:
-        """Rewrite the reference without changing what it computes; tell what could not be."""
-        left: tuple[str, ...] = ()
-        if "equalization" in passes:
-            args = (base, self.calibration, CORES)
-            equalized = self.runner.run("equalize", Rewrite, equalize, *args, label=f"equalize{mark}")
-            base, left = equalized.part(equalized.artifact.reference), equalized.artifact.left
-        if "bias_absorption" in passes:
-            args = (base, self.calibration, CORES)
-            absorbed = self.runner.run("absorb", Rewrite, absorb, *args, label=f"absorb{mark}")
-            base, left = absorbed.part(absorbed.artifact.reference), left + absorbed.artifact.left
-        return base, left
-
-    def _draft(self, base: Entry[Reference], label: str) -> Made:
-        engine = self.runner.run("engine", Engine, choose_engine, self.spec, base)
+    def _draft(self, engine: Entry[Engine], base: Entry[Reference], label: str) -> Made:
         return self._file(engine, base, self._ranges(engine.artifact, base), self.spec, label)
 
     def _ranges(self, engine: Engine, reference: Entry[Reference]) -> Spread:

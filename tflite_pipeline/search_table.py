@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
 
 from tflite_pipeline.columns import Column, print_lines, print_table, width_of
 from tflite_pipeline.report.words import (
@@ -23,6 +20,7 @@ from tflite_pipeline.report.words import (
     milliseconds,
 )
 from tflite_pipeline.search.clock import SEARCHING
+from tflite_pipeline.terminal import Bars
 
 STATUS_STYLES = {
     "accepted": "green",
@@ -36,45 +34,24 @@ POINTS = " points"
 _TOLD_REFUSED = 3
 
 
-class SearchWatcher:
+class SearchWatcher(Bars):
     """Shows on stderr the phase, the candidate and its stage, the best so far and the time left; leaves a line each."""
 
-    def __init__(self, budget: float, metric: str = "") -> None:
+    def __init__(self, budget: float) -> None:
         """`budget` is in seconds."""
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        super().__init__(budget)
         self._budget, self._tried = budget, 0
         self._phase, self._best = "", "no file within the limit yet"
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[what]}"),
-            console=self._console,
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._search = self._progress.add_task("", total=budget, what="")
-        self._stage = self._progress.add_task("", total=None, what="", visible=False)
-
-    def __enter__(self) -> SearchWatcher:
-        """Start the display."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Clear the display."""
-        self._progress.stop()
 
     def phase(self, name: str) -> None:
         """Leave a line for the phase."""
         self._phase = name
-        self._console.print(f"[bold]{name}[/]")
+        self.leave(f"[bold]{name}[/]")
 
     def candidate(self, name: str, left: float) -> None:
         """Show what is worked on, and the time left."""
-        self._progress.update(
-            self._search,
+        self._bars.update(
+            self._whole,
             description=f"{self._phase}, {self._tried} done: {escape(name)}",
             completed=self._budget * SEARCHING - max(0.0, left),
             total=self._budget * SEARCHING,
@@ -83,7 +60,6 @@ class SearchWatcher:
 
     def tried(self, row: dict[str, Any], best: dict[str, Any] | None) -> None:
         """Leave one line for the candidate."""
-        self._progress.update(self._stage, visible=False)
         self._tried += 1
         if best:
             self._best = f"best {bytes_text(best['bytes'])}, drop {best['search']['metric']['drop']:.4g}"
@@ -91,18 +67,7 @@ class SearchWatcher:
         drop = f"drop {' then '.join(drops)}" if drops else ""
         size = bytes_text(row["bytes"]) if row["bytes"] else ""
         status = f"[{STATUS_STYLES[row['status']]}]{row['status']:9}[/]"
-        self._console.print(f"  {status} {size:>10}  {drop:15}  {escape(row['candidate'])}")
-
-    def begin(self, stage: str) -> None:
-        """Show the stage; of two that run at a time, the later one."""
-        self._progress.update(self._stage, description=f"  {stage}", total=None, completed=0, what="", visible=True)
-
-    def progress(self, stage: str, done: int, total: int, what: str) -> None:
-        """Move the stage's bar."""
-        self._progress.update(self._stage, description=f"  {stage}", completed=done, total=total, what=what)
-
-    def end(self, stage: str, seconds: float, cached: bool) -> None:
-        """Leave the stage to the next one."""
+        self.leave(f"  {status} {size:>10}  {drop:15}  {escape(row['candidate'])}")
 
 
 def show(table: dict[str, Any]) -> None:

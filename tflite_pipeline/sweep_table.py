@@ -3,77 +3,40 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from tflite_pipeline.columns import Column, print_lines, print_table, width_of
 from tflite_pipeline.report.words import bytes_text, change_text, interval_text, is_share, metric_text, milliseconds
-from tflite_pipeline.terminal import ADVICE, STYLES, UNDECIDED
+from tflite_pipeline.terminal import ADVICE, STYLES, UNDECIDED, Bars
 
 STATUS_STYLES = STYLES | {"error": "bold red", "refused": "dim", "waiting": "dim"}
 POINTS = " points"
 NONE_PASSED = "no gate failed everywhere: see the gates in sweep.json; try other schemes or methods, or wider gates"
 
 
-class SweepWatcher:
+class SweepWatcher(Bars):
     """Shows on stderr which variant runs and which of its stages; leaves one line a variant."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """`names` are the variants', in their order."""
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._width, self._total = max(map(len, names)), len(names)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[what]}"),
-            console=self._console,
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._sweep = self._progress.add_task("", total=self._total, what="")
-        self._stage = self._progress.add_task("", total=None, what="", visible=False)
-        self._number = 0
-
-    def __enter__(self) -> SweepWatcher:
-        """Start the display."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Clear the display."""
-        self._progress.stop()
+        super().__init__(len(names), TimeElapsedColumn())
+        self._width, self._total, self._number = max(map(len, names)), len(names), 0
 
     def variant(self, number: int, name: str) -> None:
         """Show the variant."""
         self._number = number
-        self._progress.update(self._sweep, description=f"{number} of {self._total}: {name}", completed=number - 1)
+        self._bars.update(self._whole, description=f"{number} of {self._total}: {name}", completed=number - 1)
 
     def judged(self, row: dict[str, Any], seconds: float) -> None:
         """Leave one line for the variant."""
-        self._progress.update(self._stage, visible=False)
         status = f"[{STATUS_STYLES[row['status']]}]{row['status']:9}[/]"
         count = f"{self._number:{len(str(self._total))}} of {self._total}"
-        self._console.print(f"  {count}  {escape(row['variant']):{self._width}}  {status} {seconds:7.1f} s")
-
-    def begin(self, stage: str) -> None:
-        """Show the stage; of two that run at a time, the later one."""
-        self._progress.update(self._stage, description=f"  {stage}", total=None, completed=0, what="", visible=True)
-
-    def progress(self, stage: str, done: int, total: int, what: str) -> None:
-        """Move the stage's bar."""
-        self._progress.update(self._stage, description=f"  {stage}", completed=done, total=total, what=what)
-
-    def end(self, stage: str, seconds: float, cached: bool) -> None:
-        """Leave the stage to the next one."""
+        self.leave(f"  {count}  {escape(row['variant']):{self._width}}  {status} {seconds:7.1f} s")
 
 
 def show(table: dict[str, Any], command: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
@@ -32,6 +33,8 @@ from tflite_pipeline.report.words import (
 )
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tflite_pipeline.pipeline import Result
 
 STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow"}
@@ -115,6 +118,52 @@ class Watcher:
         if self._cached:
             self._console.print(f"  cached: {', '.join(self._cached)}")
             self._cached = []
+
+
+class Bars:
+    """Two bars on stderr for work of many runs: one for all of it, one for the stage that runs."""
+
+    def __init__(self, total: float, *columns: ProgressColumn) -> None:
+        """`columns` stand between the first bar and what it says."""
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            *columns,
+            TextColumn("{task.fields[what]}"),
+            console=self._console,
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._whole = self._bars.add_task("", total=total, what="")
+        self._stage = self._bars.add_task("", total=None, what="", visible=False)
+
+    def __enter__(self) -> Self:
+        """Start the display."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Clear the display."""
+        self._bars.stop()
+
+    def leave(self, line: str) -> None:
+        """Leave a line for a run that is over."""
+        self._bars.update(self._stage, visible=False)
+        self._console.print(line)
+
+    def begin(self, stage: str) -> None:
+        """Show the stage; of two that run at a time, the later one."""
+        self._bars.update(self._stage, description=f"  {stage}", total=None, completed=0, what="", visible=True)
+
+    def progress(self, stage: str, done: int, total: int, what: str) -> None:
+        """Move the stage's bar."""
+        self._bars.update(self._stage, description=f"  {stage}", completed=done, total=total, what=what)
+
+    def end(self, stage: str, seconds: float, cached: bool) -> None:
+        """Leave the stage to the next one."""
 
 
 def summary(result: Result) -> None:

@@ -57,7 +57,7 @@ def test_worst_ops_are_told_with_cause_and_remedy(shown):
     cells = ["FULLY_CONNECTED", "int8x4", "12.3", "93.75%", "0.095", "8.2", "-0.31", "76", "0.02%", "0.05%", "1.4"]
     assert lines[4].split() == ["1", "dense", *cells]
     assert lines[5].split() == ["2", "[b]", *(cell if cell != "12.3" else "-" for cell in cells)]
-    assert "           1 dense: 4 bits are too coarse for its weights" in lines
+    assert "      1 to 2 dense, [b]: 4 bits are too coarse for its weights" in lines
     assert "             → recovery: [gptq]" in lines
     assert lines[-2] == "  measured   errors on 200 samples, effects of one op alone on 32"
     assert "build/net-debug/debug.json" in lines[-1]

@@ -123,12 +123,12 @@ def with_ranges(reference: Reference, graph: Graph, batch: int) -> bytes:
                     column = draft.op(op, inputs, shape, "ReducerOptions", keepDims=False)
                 columns[name].append(column)
 
-    _after_each(draft, graph, tensors, reduce)
+    after_each(draft, graph, tensors, reduce)
     outputs = []
     for name, column in columns.items():
         outputs.append(_table(draft, column, [is_led(draft, index, batch) for index in tensors], batch))
         draft.rename(outputs[-1], name)
-    _name_inputs(draft, reference)
+    name_inputs(draft, reference)
     return draft.finish(outputs)
 
 
@@ -144,7 +144,7 @@ def with_values(reference: Reference, graph: Graph, batch: int) -> bytes:
     A tensor that does not belong to the rows of the batch is repeated for each, where there is more than one.
     """
     draft = Draft(reference.path)
-    _name_inputs(draft, reference)
+    name_inputs(draft, reference)
     return draft.finish(as_outputs(draft, activations(graph), batch))
 
 
@@ -154,7 +154,7 @@ def _listed(graph: Graph, ops: Sequence[Op]) -> str:
     return ", ".join(names[:_TOLD]) + more
 
 
-def _after_each(draft: Draft, graph: Graph, tensors: Sequence[int], add: Callable[[Iterable[int]], None]) -> None:
+def after_each(draft: Draft, graph: Graph, tensors: Sequence[int], add: Callable[[Iterable[int]], None]) -> None:
     """Call `add(tensors made)` before the first op and after every op, so that what it adds stands there."""
     wanted = set(tensors)
     producers, draft.graph.operators = draft.graph.operators, []
@@ -173,6 +173,7 @@ def _table(draft: Draft, columns: Sequence[int], led: Sequence[bool], batch: int
     return draft.op("PACK", whole, [batch, len(whole)], "PackOptions", valuesCount=len(whole), axis=1)
 
 
-def _name_inputs(draft: Draft, reference: Reference) -> None:
+def name_inputs(draft: Draft, reference: Reference) -> None:
+    """Give the inputs the names that samples have for them, which the signature had."""
     for index, info in zip(draft.graph.inputs, reference.inputs, strict=True):
         draft.rename(index, info.name)

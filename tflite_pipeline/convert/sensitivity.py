@@ -26,6 +26,7 @@ from tflite_pipeline.runtime.graph import Graph, Op, read_graphs
 from tflite_pipeline.runtime.grids import SAME_RANGE, pair_ops
 from tflite_pipeline.runtime.layers import layers_at
 from tflite_pipeline.runtime.progress import tracked
+from tflite_pipeline.runtime.rows import spread_rows
 from tflite_pipeline.schemes import SCHEMES
 
 MOST_SAMPLES = 32
@@ -163,8 +164,7 @@ def _own_scheme(spec: Quantization, scheme: str, graph: Graph, op: Op) -> str:
 
 
 def _few(samples: Samples) -> dict[str, npt.NDArray[Any]]:
-    """Take at most `MOST_SAMPLES`, from all over, since stored samples are often sorted by class."""
-    rows = np.unique(np.linspace(0, samples.count - 1, min(MOST_SAMPLES, samples.count)).astype(int))
+    rows = spread_rows(samples.count, MOST_SAMPLES)
     inputs = inference.inputs_of(samples)
     return {name: np.concatenate([stored[row : row + 1] for row in rows]) for name, stored in inputs.items()}
 

@@ -56,6 +56,10 @@ RECOVERY_SUMMARIES: dict[Pass, str] = {
 BEFORE_CALIBRATION: frozenset[Pass] = frozenset({"equalization", "bias_absorption"})
 """Passes that change weights but not what the model computes; ranges are taken after them."""
 
+STRONG: tuple[Pass, ...] = ("weight_clipping", "gptq", "depthwise_search", "bias_correction")
+EVENED: tuple[Pass, ...] = ("equalization", "bias_absorption", "gptq", "depthwise_search", "bias_correction")
+"""Passes that go well together, for usual kernels and for channels that differ much in size."""
+
 _HINTS = {
     "int8": " 'int8' alone says too little: full_int8 computes in integers, dynamic_int8 only stores them.",
     "int4": " 'int4' alone says too little: int8x4 computes in integers, dynamic_int4 and weight_int4 only store them.",

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from tflite_pipeline.artifacts import Samples
+from tflite_pipeline.runtime.rows import spread_rows
 
 
 def take_probe(samples: Samples, count: int, out: Path) -> Samples:
     """Copy `count` samples (or all, where there are fewer) into `out/inputs/<name>.npy`."""
-    positions = np.unique(np.linspace(0, samples.count - 1, min(count, samples.count)).astype(int))
+    positions = spread_rows(samples.count, count)
     (out / "inputs").mkdir()
     inputs = {}
     for name, path in samples.inputs.items():

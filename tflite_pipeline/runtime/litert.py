@@ -148,19 +148,29 @@ def type_name(tensor: Any) -> str:
 
 def op_name(model: Any, operator: Any) -> str:
     """Give the schema's name of an operator, e.g. `CONV_2D`; of a custom operator its own name."""
+    return code_name(model.OperatorCodes(operator.OpcodeIndex()))
+
+
+def code_name(code: Any) -> str:
+    """Name an entry of the file's list of ops as `op_name` does."""
     from ai_edge_litert import schema_py_generated as schema
 
-    if is_custom(model, operator):
-        return text(model.OperatorCodes(operator.OpcodeIndex()).CustomCode())
-    number = _op_number(model, operator)
+    if is_custom_code(code):
+        return text(code.CustomCode())
+    number = _number(code)
     return _constants(schema.BuiltinOperator).get(number, f"UNKNOWN_{number}")
 
 
 def is_custom(model: Any, operator: Any) -> bool:
     """Tell whether an operator is not one of LiteRT's own; those of TensorFlow begin with `Flex`."""
+    return is_custom_code(model.OperatorCodes(operator.OpcodeIndex()))
+
+
+def is_custom_code(code: Any) -> bool:
+    """Tell whether an entry of the file's list of ops is not one of LiteRT's own."""
     from ai_edge_litert import schema_py_generated as schema
 
-    return _op_number(model, operator) == int(schema.BuiltinOperator.CUSTOM)
+    return _number(code) == int(schema.BuiltinOperator.CUSTOM)
 
 
 def has_state(path: Path) -> bool:
@@ -246,8 +256,7 @@ def _info(tensor: Any, name: str) -> TensorInfo:
     return TensorInfo(name, sizes, type_name(tensor), float(quantization.Scale(0)), int(zero_point))
 
 
-def _op_number(model: Any, operator: Any) -> int:
-    code = model.OperatorCodes(operator.OpcodeIndex())
+def _number(code: Any) -> int:
     # Files made before the 128th operator existed have the old field only; newer ones have both, the larger is true.
     return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.runtime import litert
-
-_CLAIM = b"min_runtime_version"
+from tflite_pipeline.runtime.census import MIN_RUNTIME, metadata
 
 
 @dataclass(frozen=True)
@@ -26,28 +25,15 @@ class OpCode:
 
 def read_op_codes(path: Path) -> list[OpCode]:
     """List what runtimes look up when they load the file, in its order; ops that no graph uses are looked up too."""
-    from ai_edge_litert import schema_py_generated as schema
-
     model = litert.read_model(path)
-    names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
-    codes = []
-    for code in (model.OperatorCodes(i) for i in range(model.OperatorCodesLength())):
-        # Files made before the 128th operator existed have the old field only; the larger is true.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        custom = number == schema.BuiltinOperator.CUSTOM
-        name = litert.text(code.CustomCode()) if custom else names.get(number, f"UNKNOWN_{number}")
-        codes.append(OpCode(name, code.Version(), custom))
-    return codes
+    codes = (model.OperatorCodes(i) for i in range(model.OperatorCodesLength()))
+    return [OpCode(litert.code_name(code), code.Version(), litert.is_custom_code(code)) for code in codes]
 
 
 def claimed_runtime(path: Path) -> str:
     """Give the release that the file's own metadata names as the oldest that runs it; "" where it names none."""
-    model = litert.read_model(path)
-    rows = [model.Metadata(i) for i in range(model.MetadataLength())]
-    buffers = [model.Buffers(row.Buffer()) for row in rows if row.Name() == _CLAIM]
-    if not buffers or not buffers[0].DataLength():
-        return ""
-    return bytes(buffers[0].DataAsNumpy()).rstrip(b"\0").decode(errors="replace")
+    rows = metadata(litert.read_model(path))
+    return next((row["text"] for row in rows if row["name"] == MIN_RUNTIME and "text" in row), "")
 
 
 def widest_clips(path: Path) -> dict[tuple[int, int], float]:

@@ -59,6 +59,11 @@ def stored_rows(path: Path) -> Rows:
     return StoredRows(path, mapped.shape, mapped.dtype, mapped.offset)
 
 
+def spread_rows(count: int, most: int) -> Array:
+    """Choose at most so many of `count` rows, int64, evenly from all over: stored samples are often sorted by class."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+
+
 def read_blocks(path: Path) -> Iterator[Array]:
     """Read an `.npy` file some rows at a time, an even number, each row flat."""
     whole = stored_rows(path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tflite_pipeline.convert.spec import EVENED
 from tflite_pipeline.recipe.load import LoadedRecipe, load_recipe
 from tflite_pipeline.recipe.samples import lacks_labels
 from tflite_pipeline.recipe.schema import Recipe
@@ -19,12 +20,8 @@ from tflite_pipeline.train.spec import Tune, steps_of
 Rules = tuple[dict[str, str], ...]
 Passes = tuple[str, ...]
 
-STRONG: Passes = ("weight_clipping", "gptq", "depthwise_search", "bias_correction")
-OTHERS: tuple[Passes, ...] = (
-    ("equalization", "bias_absorption", "gptq", "depthwise_search", "bias_correction"),
-    ("bias_correction",),
-)
-"""Recoveries in the order in which they are tried; what `auto` would choose from, each as a candidate of its own."""
+OTHERS: tuple[Passes, ...] = (EVENED, ("bias_correction",))
+"""Recoveries to try after `STRONG`, in their order; what `auto` would choose from, each as a candidate of its own."""
 METHODS = ("auto", "minmax", "mse")
 
 

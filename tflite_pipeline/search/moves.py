@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from tflite_pipeline.convert.spec import STRONG
 from tflite_pipeline.errors import RecipeError, StageError
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.search.assign import (
@@ -14,7 +15,7 @@ from tflite_pipeline.search.assign import (
     options_of,
     rules_of,
 )
-from tflite_pipeline.search.candidates import OTHERS, STRONG, Choice, Passes, counted
+from tflite_pipeline.search.candidates import OTHERS, Choice, Passes, counted
 from tflite_pipeline.search.evaluate import graph_of
 from tflite_pipeline.search.hunt import Hunt
 from tflite_pipeline.search.trial import Phase, Trial

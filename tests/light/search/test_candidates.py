@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tflite_pipeline.convert.spec import STRONG
 from tflite_pipeline.errors import RecipeError
 from tflite_pipeline.recipe.load import load_recipe
 from tflite_pipeline.schemes import SCHEMES, permits
-from tflite_pipeline.search.candidates import STRONG, Choice, Space, counted
+from tflite_pipeline.search.candidates import Choice, Space, counted
 from tflite_pipeline.search.request import Request, load_base, read_budget, read_drop
 
 RECIPE = Path(__file__).parent.parent.parent.parent / "recipes" / "mobilenet.yaml"

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tflite_pipeline.artifacts import QuantizedModel, RecoveryChoice, Reference, Samples
+from tflite_pipeline.convert.spec import EVENED, STRONG
 from tflite_pipeline.runtime import answers, inference, litert
 from tflite_pipeline.runtime.scores import with_scores
 
@@ -19,9 +20,9 @@ CANDIDATES: tuple[Passes, ...] = (
     ("bias_correction",),
     ("weight_clipping", "bias_correction"),
     ("gptq", "depthwise_search", "bias_correction"),
-    ("weight_clipping", "gptq", "depthwise_search", "bias_correction"),
+    STRONG,
     ("equalization", "bias_absorption", "bias_correction"),
-    ("equalization", "bias_absorption", "gptq", "depthwise_search", "bias_correction"),
+    EVENED,
 )
 """What `recovery: auto` tries, the simplest first; AdaRound is slower than GPTQ and was never nearer."""
 HELD_OUT = 4

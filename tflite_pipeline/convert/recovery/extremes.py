@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tflite_pipeline.artifacts import Reference, Samples
+from tflite_pipeline.convert.observe import after_each, name_inputs
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import inference
 from tflite_pipeline.runtime.draft import Draft
+from tflite_pipeline.runtime.graph import read_graphs
 
 Array = npt.NDArray[Any]
 
@@ -59,17 +61,15 @@ def _with_extremes(reference: Reference, tensors: Sequence[int], rows: int) -> b
 
     Each tensor is reduced where it is made, so that its memory is free again as early as it was.
     """
-    draft, outputs = Draft(reference.path), dict[tuple[int, str], int]()
-    for index, info in zip(draft.graph.inputs, reference.inputs, strict=True):
-        draft.rename(index, info.name)
-    standing, draft.graph.operators = draft.graph.operators, []
-    wanted = set(tensors)
-    for op in (None, *standing):
-        if op is not None:
-            draft.graph.operators.append(op)
-        for tensor in wanted.intersection(map(int, draft.graph.inputs if op is None else op.outputs)):
+    graph, draft, outputs = read_graphs(reference.path)[0], Draft(reference.path), dict[tuple[int, str], int]()
+    name_inputs(draft, reference)
+
+    def reduce(made: Iterable[int]) -> None:
+        for tensor in made:
             for name in _REDUCTIONS:
                 outputs[tensor, name] = _reduced(draft, tensor, name, rows)
+
+    after_each(draft, graph, tensors, reduce)
     return draft.finish([outputs[tensor, name] for tensor in tensors for name in _REDUCTIONS])
 
 

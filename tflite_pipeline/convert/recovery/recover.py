@@ -17,6 +17,7 @@ from tflite_pipeline.runtime.biases import round_biases, separated, with_biases
 from tflite_pipeline.runtime.graph import Graph, read_graphs
 from tflite_pipeline.runtime.grids import read_grids
 from tflite_pipeline.runtime.pieces import Pieces, bound_ops
+from tflite_pipeline.runtime.rows import spread_rows
 from tflite_pipeline.runtime.writeback import as_ranges, write_back
 
 Draft = tuple[QuantizedModel, Ranges | None, bool]
@@ -85,7 +86,7 @@ def _feeds(reference: Reference, pieces: Pieces, samples: Samples, left_out: int
         )
     count = min(job.count, max(LEAST_SAMPLES, MOST_BYTES // max(1, _live_bytes(pieces.graph))))
     able = np.array([row for row in range(job.count) if not left_out or row % left_out or job.count == 1])
-    rows = able[np.unique(np.linspace(0, len(able) - 1, min(count, len(able))).astype(int))]
+    rows = able[spread_rows(len(able), count)]
     arrays = (np.concatenate([np.asarray(array[row : row + 1]) for row in rows]) for array in job.arrays)
     pairs = zip(pieces.inputs, job.inputs, arrays, strict=True)
     return {number: array.astype(info.dtype) for number, info, array in pairs}
