@@ -13,7 +13,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 # A plain path entry: the import hook of the other editable modes costs every start 15 ms.
 EDITABLE := --config-settings editable_mode=compat
 
-.PHONY: quantize setup setup-dev fmt lint type imports check test test-light benchmark clean
+.PHONY: quantize setup setup-dev fmt docs lint type imports check test test-light benchmark clean
 
 quantize: setup
 	@$(BIN)/tflite-pipeline run $(firstword $(wildcard recipes/$(RECIPE)) $(RECIPE)) $(ARGS)
@@ -39,6 +39,10 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/pip
 fmt: setup-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup-dev
+	$(BIN)/tflite-pipeline schema > recipes/recipe.schema.json
+	$(BIN)/python -m tflite_pipeline.recipe.reference docs/recipe.md
 
 lint: setup-dev
 	$(BIN)/ruff format --check .

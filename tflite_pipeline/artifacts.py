@@ -152,7 +152,7 @@ class Recovered:
 
 @dataclass(frozen=True)
 class RecoveryChoice:
-    """Which passes to keep; `rows` tell of each that was tried `{passes, sqnr_db, sha256}`, judged on `samples`."""
+    """Which passes to keep; `rows` tell of each tried one `{passes, sqnr_db, fingerprint}`, judged on `samples`."""
 
     passes: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
@@ -256,6 +256,8 @@ class Evaluation:
     difference.
     compression: empty where no training pruned or clustered, else what `validate.compression` found in the file, each
     weight with its `layer`, and `findings: [{tensor, expected, got}]`, where it is not as training left it.
+    fingerprint: what the file computes (`runtime.fingerprint`).
+    disagreements: some samples on which the file and float disagree, see `validate.disagreements`.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -267,6 +269,25 @@ class Evaluation:
     outputs: tuple[TensorInfo, ...]
     fidelity: dict[str, Any] = field(default_factory=dict)
     compression: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    disagreements: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Whether LiteRT's kernels compute the same for a file: what `report.json` holds of it.
+
+    `found`: `{samples, ops, rows, spread, tested, findings: [text]}`. Each of `rows` is `{kernels, threads, samples,
+    metrics: {key: {value, gates}}, flips, difference: {output: {lsb: n} | {absolute: x}}, differing, ms, delegated,
+    apart, error}`, compared with what the gates saw of the same `samples`: `metrics` has both values, None where a
+    metric needs others, `flips` the samples that get another class, None without classes, `differing` the share of the
+    values that differ, `delegated` how many of the `ops` XNNPACK took, `ms` is milliseconds a sample on this host.
+    `apart` says that the kernels compute something else, not the same with other rounding; `spread` is the largest
+    `difference` of those that do not. `tested` are the few samples that all of these compute on any host: `{sample: its
+    place in the evaluation samples, difference}`, each with its own largest difference.
+    """
+
+    found: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -290,9 +311,13 @@ class Bundle:
 
 @dataclass(frozen=True)
 class TargetChecks:
-    """What was found for each target that the recipe names: `{name, passed, checked_by, findings}`."""
+    """What was found for each target that the recipe names: `{name, passed, checked_by, findings}`.
+
+    `floor` is the oldest runtime that runs the file, whatever the recipe names, see `targets.floor.describe_floor`.
+    """
 
     checks: tuple[dict[str, Any], ...]
+    floor: dict[str, Any] = field(default_factory=dict)
 
 
 def file_digest(path: Path) -> str:

@@ -18,6 +18,8 @@ _CLIPPED = 0.005
 _RATIO = 8.0
 """Three bits: so much finer is what the median channel holds than the steps that the largest one needs."""
 _SHIFT = 0.25
+_ADDED_DB = 1.0
+"""Less is a quarter of the error's power."""
 _GAIN_DB = 6.0
 """One bit."""
 _FEW_STEPS = 16.0
@@ -72,9 +74,19 @@ def diagnose(suspect: Suspect) -> tuple[str, str, str]:
 
 def _is_inherited(suspect: Suspect) -> bool:
     errors = suspect.errors
-    if suspect.effect is None or suspect.alone_db < LITTLE_DB or errors is None or errors.before_db is None:
+    if errors is None or errors.before_db is None or errors.sqnr_db is None or errors.sqnr_db >= _HEARD_DB:
         return False
-    return errors.sqnr_db is not None and errors.sqnr_db < _HEARD_DB
+    if suspect.effect is None:
+        return errors.before_db - errors.sqnr_db < _ADDED_DB
+    return suspect.alone_db >= LITTLE_DB
+
+
+def _is_little(suspect: Suspect) -> bool:
+    """Tell whether the op does little alone or, where that was not measured, with all that is before it."""
+    if suspect.effect is not None:
+        return suspect.alone_db >= LITTLE_DB
+    errors = suspect.errors
+    return errors is not None and (errors.sqnr_db is None or errors.sqnr_db >= LITTLE_DB)
 
 
 def _clips(suspect: Suspect) -> bool:
@@ -190,7 +202,14 @@ def _few(suspect: Suspect) -> str:
 
 def _before(suspect: Suspect) -> str:
     heard = suspect.errors.before_db if suspect.errors else None
-    return f"the error comes from before: alone it does little, and what it reads has {heard or 0.0:.0f} dB already"
+    own = "it adds less than a quarter of it" if suspect.effect is None else "alone it does little"
+    return f"the error comes from before: {own}, and what it reads has {heard or 0.0:.0f} dB already"
+
+
+def _little(suspect: Suspect) -> str:
+    return "nothing: " + (
+        "what it puts out is close to float" if suspect.effect is None else "alone it changes the outputs little"
+    )
 
 
 def _is_float(suspect: Suspect) -> bool:
@@ -208,12 +227,14 @@ CAUSES: tuple[Cause, ...] = (
         "inherited",
         _is_inherited,
         _before,
-        lambda _: "see to the layers before it, those with the least dB alone first",
+        lambda suspect: (
+            "see to the layers before it" + (", those with the least dB alone first" if suspect.effect else "")
+        ),
     ),
     Cause(
         "little",
-        lambda suspect: suspect.effect is not None and suspect.alone_db >= LITTLE_DB,
-        lambda _: "nothing: alone it changes the outputs little",
+        _is_little,
+        _little,
         lambda _: "leave it",
     ),
     Cause(

@@ -24,7 +24,7 @@ def compare(old: Look, new: Look) -> dict[str, Any]:
     """
     app = list(app_changes(old, new))
     weights = changed_weights(old, new)
-    changes = list(_changes(old.told, new.told, weights))
+    changes = [*_accuracy_changes(old.contract, new.contract), *_changes(old.told, new.told, weights)]
     return {
         "diff": 1,
         "verdict": _verdict(old.told, new.told, app, changes),
@@ -95,6 +95,15 @@ def _contract_changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]
         yield f"{part} differs" + (f": {texts[0]}, was {texts[1]}" if short else ", see contract.json of both")
 
 
+def _accuracy_changes(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Iterator[str]:
+    """Tell metrics that both bundles give, and whether they were taken on the same samples."""
+    before, after = ((contract or {}).get("accuracy") or {"metrics": {}} for contract in (old, new))
+    for key in (key for key in after["metrics"] if key in before["metrics"]):
+        values = after["metrics"][key]["quantized"], before["metrics"][key]["quantized"]
+        same = "the same" if after["samples"] == before["samples"] else "other"
+        yield f"{key} {values[0]:.4g}, was {values[1]:.4g}, on {same} samples"
+
+
 def _changes(old: dict[str, Any], new: dict[str, Any], weights: dict[str, int]) -> Iterator[str]:
     if old["scheme"] != new["scheme"]:
         yield f"scheme {new['scheme']}, was {old['scheme']}"
@@ -133,7 +142,7 @@ def _verdict(old: dict[str, Any], new: dict[str, Any], app: list[str], changes: 
 def _notes(old: Look, new: Look) -> Iterator[str]:
     alike = old.told["file"]["sha256"] == new.told["file"]["sha256"]
     if not alike and (old.contract is None or new.contract is None):
-        yield "preprocessing and classes were not compared: only bundles with a contract.json tell them"
+        yield "preprocessing, classes and accuracy were not compared: only bundles with a contract.json tell them"
     if not alike and old.told["fingerprint"] == new.told["fingerprint"]:
         yield "the files differ in bytes, but compute the same"
 

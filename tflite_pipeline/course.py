@@ -11,6 +11,7 @@ from typing import Any
 from tflite_pipeline.artifacts import (
     Hygiene,
     KerasModel,
+    QuantizedModel,
     Reference,
     Samples,
     TrainedModel,
@@ -24,6 +25,7 @@ from tflite_pipeline.dataset.load import source_digest
 from tflite_pipeline.dataset.prepare import prepare
 from tflite_pipeline.dataset.probe import take_probe
 from tflite_pipeline.errors import StageError
+from tflite_pipeline.handoff.metadata import describe
 from tflite_pipeline.model.border import OPEN_SIZES
 from tflite_pipeline.model.identify import identify, likely_generation, model_files
 from tflite_pipeline.model.spec import KerasFile, TfliteFile
@@ -92,6 +94,7 @@ class Course:
             done = tuned[-1].artifact
             ranges = tuned[-1].part(done.ranges) if done.ranges else None
             made = quantizing.again(draft.engine, tuned[-1].part(done.reference), ranges)
+        made = replace(made, file=self._described(made.file, evaluation))
         return Chain(evaluation, calibration, hygiene, trained, reference, tuned, draft, made, begun)
 
     def quantized(self) -> tuple[Made, Entry[Samples]]:
@@ -110,6 +113,18 @@ class Course:
                 raise
             reference = self._reference(model, None, self._samples("evaluation", ()))
         return self.training(None).base(reference, [])
+
+    def declared(self, evaluation: Entry[Samples] | None) -> dict[str, Any]:
+        """Give what the recipe and its data tell an app: `preprocessing` and `classes`, as plain JSON values."""
+        dataset = self.loaded.recipe.dataset
+        steps = dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if dataset else {}
+        return {"preprocessing": steps, "classes": list(evaluation.artifact.classes) if evaluation else []}
+
+    def _described(self, file: Entry[QuantizedModel], evaluation: Entry[Samples] | None) -> Entry[QuantizedModel]:
+        """Write into the file what it is: what is judged later is the very file that is handed over."""
+        told = self.declared(evaluation)
+        args = (file, self.loaded.recipe.name, told["preprocessing"], tuple(told["classes"]))
+        return self.runner.run("describe", QuantizedModel, describe, *args)
 
     def _model(self) -> Entry[KerasModel] | None:
         """Label the Keras model; a `.tflite` has none, or its original."""

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from tflite_pipeline.artifacts import Ranges, Samples, to_json
 from tflite_pipeline.bench import Options, open_bench
-from tflite_pipeline.causes import Suspect, diagnose, finer_scheme
+from tflite_pipeline.causes import Suspect, finer_scheme
 from tflite_pipeline.convert.calibrate import calibrate
 from tflite_pipeline.convert.sensitivity import Sensitivity, measure_sensitivity
-from tflite_pipeline.convert.spec import BEFORE_CALIBRATION, RECOVERY_SUMMARIES, Quantization, as_made
+from tflite_pipeline.convert.spec import BEFORE_CALIBRATION, as_made
 from tflite_pipeline.course import Course
-from tflite_pipeline.dataset.probe import take_probe
 from tflite_pipeline.errors import Problem, RecipeError, StageError
+from tflite_pipeline.op_errors import fewer, judged, measure, open_passes
 from tflite_pipeline.overlay import overlay
 from tflite_pipeline.quantizing import CORES, Made
 from tflite_pipeline.recipe.load import LoadedRecipe
@@ -27,8 +27,8 @@ from tflite_pipeline.runtime.graph import read_graphs
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.stage import Observer, Runner
 from tflite_pipeline.store import Entry, refuse_foreign_folders
-from tflite_pipeline.train.spec import Qat, Tune, steps_of
-from tflite_pipeline.validate.layer_errors import LayerErrors, OpErrors, measure_errors
+from tflite_pipeline.train.spec import Qat, steps_of
+from tflite_pipeline.validate.layer_errors import LayerErrors, OpErrors
 
 T = TypeVar("T")
 
@@ -52,7 +52,9 @@ def debug(loaded: LoadedRecipe, options: Options, observer: Observer) -> dict[st
     with open_bench(loaded.path, folder.name, options) as bench:
         course = Course(loaded, bench, Runner(bench.store, bench.workers, observer))
         made, samples = course.quantized()
-        found = _Measuring(recipe, course.runner, made, _few(course.runner, samples)).all()
+        found = _Measuring(
+            recipe, course.runner, made, fewer(course.runner, samples, MOST_SAMPLES, "samples to debug")
+        ).all()
     told = {
         "debug": 1,
         "recipe": {"name": recipe.name, "path": str(loaded.path), "sha256": loaded.sha256},
@@ -91,12 +93,6 @@ def _refuse(loaded: LoadedRecipe) -> None:
         raise RecipeError([Problem(where, "dataset", text)])
 
 
-def _few(runner: Runner, samples: Entry[Samples]) -> Entry[Samples]:
-    if samples.artifact.count <= MOST_SAMPLES:
-        return samples
-    return runner.run("probe", Samples, take_probe, samples, MOST_SAMPLES, label="samples to debug")
-
-
 def _write(path: Path, content: dict[str, Any]) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     write_json(fresh, content)
@@ -121,7 +117,7 @@ class _Measuring:
 
     def all(self) -> _Found:
         """Measure what can be measured. Raises StageError where nothing can."""
-        errors, why_not = self._attempt(self._errors)
+        errors, why_not = self._attempt(lambda: measure(self.runner, self.made, self.samples))
         effects, why_not_alone = self._attempt(lambda: self._effects({}, "sensitivity"))
         if why_not and why_not_alone:
             raise why_not
@@ -141,7 +137,7 @@ class _Measuring:
         """Bring both together, the op that costs most first; for the first ones try what would cost less."""
         by_op: dict[int, OpErrors] = {row.index: row for row in errors.rows} if errors else {}
         measured = {row.index: row for row in effects.rows if not row.refused} if effects else {}
-        passes = self._passes()
+        passes = open_passes(self.recipe, self.made)
         suspects = [Suspect(measured.get(i), by_op.get(i), recovery=passes) for i in sorted({*by_op, *measured})]
         suspects.sort(key=_order)
         finer: dict[str, list[int]] = {}
@@ -160,10 +156,6 @@ class _Measuring:
         except StageError as error:
             return None, error
 
-    def _errors(self) -> LayerErrors:
-        args = (self.made.reference, self.made.file, self.samples, CORES)
-        return self.runner.run("errors", LayerErrors, measure_errors, *args).artifact
-
     def _effects(self, schemes: dict[str, list[int]], label: str) -> Sensitivity:
         spec, spread = self.recipe.quantization, self.made.spread
         if self._is_made():
@@ -179,15 +171,6 @@ class _Measuring:
         return self.made.engine.artifact.name == "converter" or any(
             isinstance(step, Qat) for step in steps_of(self.recipe.training)
         )
-
-    def _passes(self) -> frozenset[str]:
-        """List the passes of recovery that the recipe could ask for and does not."""
-        spec: Quantization = self.recipe.quantization
-        fixed = spec.recovery == "auto" or any(isinstance(step, Tune) for step in steps_of(self.recipe.training))
-        row = SCHEMES[spec.scheme]
-        if fixed or self.made.engine.artifact.name == "converter" or row.block or row.weights.startswith("float"):
-            return frozenset()
-        return frozenset(RECOVERY_SUMMARIES) - frozenset(spec.recovery)
 
     def _told_apart(self) -> Iterator[str]:
         """Tell of what the measurements do not have in them."""
@@ -205,7 +188,6 @@ def _order(suspect: Suspect) -> tuple[bool, float, float]:
 
 
 def _told(suspect: Suspect) -> dict[str, Any]:
-    name, cause, remedy = diagnose(suspect)
     one = suspect.effect or suspect.errors
     shared = {key: getattr(one, key) for key in ("index", "op", "tensor", "layer")}
     parts = {"effect": suspect.effect, "errors": suspect.errors, "finer": suspect.finer}
@@ -213,7 +195,7 @@ def _told(suspect: Suspect) -> dict[str, Any]:
         part: {key: value for key, value in to_json(found).items() if key not in shared} if found else None
         for part, found in parts.items()
     }
-    return {**shared, **told, "cause": {"name": name, "text": cause}, "remedy": remedy}
+    return {**shared, **told, **judged(suspect)}
 
 
 def worst(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,18 +12,62 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+Topic = Literal["", "gates", "recipe", "extra", "crash", "memory", "disk", "bug"]
+HELP = "docs/troubleshooting.md"
+"""Has a section for each code."""
+
+STAGE_CODES = {
+    "": "file",
+    "model": "model",
+    "dataset": "dataset",
+    "probe": "dataset",
+    "hygiene": "calibration",
+    "train": "training",
+    "training": "training",
+    "tune": "training",
+    "rounded": "training",
+    "verdict": "training",
+    "export": "export",
+    "calibrate": "calibration",
+    "spread": "calibration",
+    "engine": "quantization",
+    "quantize": "quantization",
+    "draft": "quantization",
+    "assign": "quantization",
+    "equalize": "recovery",
+    "absorb": "recovery",
+    "obstacle": "recovery",
+    "recover": "recovery",
+    "recovery": "recovery",
+    "parity": "evaluation",
+    "predict": "evaluation",
+    "compare": "evaluation",
+    "errors": "evaluation",
+    "kernels": "evaluation",
+    "sensitivity": "evaluation",
+    "profile": "evaluation",
+    "targets": "targets",
+    "describe": "handoff",
+    "handoff": "handoff",
+}
+"""Where more is told of an error, by the first word of the stage's label."""
 
 
 class PipelineError(Exception):
     """What a user can cause or mend; anything else that is raised is a bug of the project."""
 
     exit_code = 3
+    topic: Topic = ""
+    """The code of an error that does not go by its stage."""
 
 
 class LimitError(PipelineError):
     """At least one gate did not pass."""
 
     exit_code = 1
+    topic: Topic = "gates"
 
 
 @dataclass(frozen=True)
@@ -43,6 +87,7 @@ class RecipeError(PipelineError):
     """All mistakes that were found in one recipe or on the command line."""
 
     exit_code = 2
+    topic: Topic = "recipe"
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         """Keep the problems in the order in which they are to be read."""
@@ -59,10 +104,13 @@ class StageError(PipelineError):
 
     exit_code = 3
 
-    def __init__(self, what: str, remedy: str = "", stage: str = "", log: str = "") -> None:
-        """`log` holds the last lines of the log where they say more than `what` does."""
-        self.what, self.remedy, self.stage, self.log = what, remedy, stage, log
-        super().__init__(what, remedy, stage, log)
+    def __init__(self, what: str, remedy: str = "", stage: str = "", log: str = "", topic: Topic = "") -> None:
+        """`log` holds the last lines of the log where they say more than `what` does.
+
+        `topic` is the code of an error that may come up in any stage.
+        """
+        self.what, self.remedy, self.stage, self.log, self.topic = what, remedy, stage, log, topic
+        super().__init__(what, remedy, stage, log, topic)
 
     def __str__(self) -> str:
         """Give what happened, the last log lines and the remedy, each on lines of its own."""
@@ -75,6 +123,7 @@ class MissingExtraError(PipelineError):
     """An optional package is not installed."""
 
     exit_code = 4
+    topic: Topic = "extra"
 
     def __init__(self, package: str, extra: str) -> None:
         """`extra` is the name in `pip install 'tflite-pipeline[extra]'`."""
@@ -84,6 +133,22 @@ class MissingExtraError(PipelineError):
     def __str__(self) -> str:
         """Name the command that installs it."""
         return f"needs the package {self.package}. Run: pip install 'tflite-pipeline[{self.extra}]'"
+
+
+def gate_code(gate: str) -> str:
+    """Name the section of the troubleshooting page for a gate such as `max_drop:top1`."""
+    return f"gate-{gate.partition(':')[0]}"
+
+
+def section(code: str) -> str:
+    """Say where to read more."""
+    return f"{HELP}#{code}"
+
+
+def help_line(error: PipelineError) -> str:
+    """Give the line that says where to read more about an error."""
+    stage = error.stage if isinstance(error, StageError) else ""
+    return f"help: {section(error.topic or STAGE_CODES.get(stage.partition(' ')[0], 'stage'))}"
 
 
 def did_you_mean(word: object, choices: Iterable[str]) -> str:

@@ -1,14 +1,15 @@
-"""The commands that take files and no recipe: `inspect` and `diff`; a part of the command line."""
+"""The commands that take files and no recipe: `inspect`, `diff` and `compare`; a part of the command line."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.errors import LimitError
+from tflite_pipeline.streams import say_json
+
+PAGE = Path("build") / "compare.html"
 
 
 def add_file_commands(commands: Any) -> None:
@@ -33,6 +34,21 @@ def add_file_commands(commands: Any) -> None:
     diff.add_argument("after", type=Path, metavar="B", help="what it is to get")
     diff.add_argument("--json", action="store_true", help="print all changes as JSON")
     diff.set_defaults(command=_diff)
+    _add_compare(commands)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="put the results of several runs side by side",
+        description="Put results side by side: metrics with intervals, size, latency, gates, and the keys in which "
+        "their recipes differ. A sweep or a search stands for its results.",
+        epilog="exit codes: 0 told, 2 one of them holds no report",
+    )
+    compare.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="a result folder, or its report.json")
+    compare.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help=f"the page (default: {PAGE})")
+    compare.add_argument("--json", action="store_true", help="print all of it as JSON")
+    compare.set_defaults(command=_compare)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
@@ -41,7 +57,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
     (look,) = inspect(arguments.file)
     if arguments.json:
-        _print(look.told)
+        say_json(look.told)
     else:
         show(look.told)
     return 0
@@ -54,12 +70,20 @@ def _diff(arguments: argparse.Namespace) -> int:
 
     told = compare(*inspect(arguments.before, arguments.after))
     if arguments.json:
-        _print(told)
+        say_json(told)
     else:
         show_changes(told)
     return LimitError.exit_code if told["app"] else 0
 
 
-def _print(told: dict[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
-    sys.stdout.flush()
+def _compare(arguments: argparse.Namespace) -> int:
+    from tflite_pipeline.compare_table import show
+    from tflite_pipeline.comparing import compare, write_comparison
+
+    told = compare(arguments.results)
+    write_comparison(told, arguments.out)
+    if arguments.json:
+        say_json(told)
+    else:
+        show(told, arguments.out)
+    return 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tflite_pipeline.artifacts import TensorInfo, file_digest
+from tflite_pipeline.bench import passing_workers
 from tflite_pipeline.errors import Problem, RecipeError, StageError
 from tflite_pipeline.runtime import census, litert
 from tflite_pipeline.runtime.fingerprint import take_fingerprint
@@ -57,19 +58,8 @@ def inspect(*paths: Path) -> list[Look]:
     ]
     if problems:
         raise RecipeError(problems)
-    folder = Path(tempfile.mkdtemp(prefix="tflite-pipeline-"))
-    log, told = folder / _LOG, ""
-    try:
-        with Workers(log) as workers:
-            return [_settled(workers, path) for path in paths]
-    except StageError as error:
-        told = str(error)
-        raise
-    finally:
-        # The log stays where the error sends the reader to it.
-        if str(log) not in told:
-            log.unlink(missing_ok=True)
-            folder.rmdir()
+    with passing_workers() as workers:
+        return [_settled(workers, path) for path in paths]
 
 
 def _nothing(path: Path) -> str:

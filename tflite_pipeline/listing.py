@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from tflite_pipeline.convert.spec import ENGINE_SUMMARIES, METHOD_SUMMARIES, RECOVERY_SUMMARIES
-from tflite_pipeline.dataset.spec import Dataset, Step
+from tflite_pipeline.dataset.spec import Dataset
+from tflite_pipeline.dataset.steps import Step
+from tflite_pipeline.errors import Problem, RecipeError, did_you_mean
 from tflite_pipeline.model.spec import Model
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.targets.names import TARGET_SUMMARIES
@@ -27,6 +29,21 @@ def listing() -> dict[str, dict[str, str]]:
         "metrics": METRIC_SUMMARIES,
         "targets": TARGET_SUMMARIES,
     }
+
+
+def choose(tables: dict[str, dict[str, str]], kind: str | None) -> dict[str, dict[str, str]]:
+    """Give the one kind that is named, e.g. `calibration-methods`; all without a name.
+
+    Raises RecipeError where there is no such kind.
+    """
+    if kind is None:
+        return tables
+    by_word = {title.replace(" ", "-"): title for title in tables}
+    if kind.replace(" ", "-") not in by_word:
+        text = f"must be one of {', '.join(by_word)}. Got '{kind}'.{did_you_mean(kind, by_word)}"
+        raise RecipeError([Problem("list", "KIND", text)])
+    title = by_word[kind.replace(" ", "-")]
+    return {title: tables[title]}
 
 
 def _by_source(union: Any) -> dict[str, str]:

@@ -11,6 +11,7 @@ from tflite_pipeline.artifacts import (
     Bundle,
     Evaluation,
     Hygiene,
+    Kernels,
     Parity,
     Predictions,
     Profile,
@@ -25,18 +26,23 @@ from tflite_pipeline.bench import Bench, Options, open_bench
 from tflite_pipeline.convert.hygiene import inspect_ranges, manifest
 from tflite_pipeline.course import Chain, Course
 from tflite_pipeline.handoff.bundle import bundle
+from tflite_pipeline.handoff.model_card import choose_facts
+from tflite_pipeline.inspecting import Look
+from tflite_pipeline.op_errors import report_errors
 from tflite_pipeline.profile.measure import measure
 from tflite_pipeline.publish import named, publish, versions
 from tflite_pipeline.quantizing import CORES, Made
 from tflite_pipeline.recipe.load import LoadedRecipe
+from tflite_pipeline.release import keep_to, open_release
 from tflite_pipeline.report.build import Facts, build_report
 from tflite_pipeline.stage import Observer, Runner
 from tflite_pipeline.store import Entry
 from tflite_pipeline.targets.profiles import check_targets, tool_versions
 from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
-from tflite_pipeline.validate.gates import judge, verdict
+from tflite_pipeline.validate.gates import Gate, judge, verdict
 from tflite_pipeline.validate.interpreter import predict
+from tflite_pipeline.validate.kernels import run_kernels
 from tflite_pipeline.validate.parity import check_parity
 from tflite_pipeline.validate.spec import Gates
 
@@ -68,7 +74,8 @@ def run_on(bench: Bench, loaded: LoadedRecipe, observer: Observer, folder: Path)
     facts, files = Run(loaded, bench, Runner(bench.store, bench.workers, observer)).whole()
     report = build_report(facts)
     model = report["model"]["file"]
-    publish(bench.store, loaded, report, {model: facts.quantized.path, "log.txt": bench.log, **named(files)}, folder)
+    held = {model: facts.quantized.path, "log.txt": bench.log, **named(files)}
+    publish(bench.store, loaded, report, held, folder, facts.samples["evaluation"])
     return Result(folder, folder / model, report)
 
 
@@ -78,55 +85,68 @@ class Run(Course):
 
     def whole(self) -> tuple[Facts, list[Path]]:
         """Give what was found out, and the files to hand over beside the quantized one."""
-        recipe = self.loaded.recipe
+        # Before anything slow, so that a bundle that cannot be read costs no time.
+        release = open_release(self.loaded.recipe.validation.gates.compatible_with)
         # Engines and training leave a core idle at times, so it can run the reference meanwhile.
         chain = self.files(lambda *args: self.bench.background.submit(self._predict, "reference", *args))
-        evaluation, calibration, reference = chain.evaluation, chain.calibration, chain.reference
-        trained, tuned, quantized = chain.trained, chain.tuned, chain.made.file
+        targets, facts = self._find_out(chain, release)
+        files = [chain.trained.artifact.file] if chain.trained else []
+        if facts.verdict == "passed":
+            files.append(self._bundle(facts, chain.made.file, chain.evaluation, targets).artifact.path)
+        return facts, files
+
+    def _find_out(self, chain: Chain, release: Look | None) -> tuple[Entry[TargetChecks], Facts]:
+        """Measure the file and judge it."""
+        recipe, reference, quantized = self.loaded.recipe, chain.reference, chain.made.file
+        evaluation, calibration = chain.evaluation, chain.calibration
         training = self.training(evaluation)
         record = self._record(chain.draft, calibration, chain.hygiene)
-        predictions = (
-            chain.beside.result(),
-            self._predict("quantized", quantized, evaluation),
-            training.predict(tuned, evaluation),
-        )
-        compared = self._compare(reference, quantized, predictions, evaluation, tuned)
+        both = (chain.beside.result(), self._predict("quantized", quantized, evaluation))
+        rounded = training.predict(chain.tuned, evaluation)
+        compared = self._compare(reference, quantized, (*both, rounded), evaluation, chain.tuned)
         profiles = {
             "reference": self._profile("reference", reference).artifact,
             "quantized": self._profile("quantized", quantized).artifact,
         }
-        args = (recipe.targets, _file(quantized))
-        targets = self.runner.run("targets", TargetChecks, check_targets, *args, also=[HOST, tool_versions()])
-        gates = judge(
-            recipe.validation.gates,
-            compared.artifact,
-            quantized.artifact.path.stat().st_size,
-            profiles["quantized"].latency_ms["p50"],
-            noise=calibration is not None and calibration.artifact.synthetic,
-            targets=targets.artifact.checks,
-        )
-        bundle = self._bundle(quantized, evaluation) if verdict(gates) == "passed" else None
+        kernels = self._kernels(quantized, both, evaluation)
+        targets = self._targets(reference, quantized)
+        gates = self._judge(chain, compared.artifact, profiles["quantized"], targets.artifact, release)
         samples = {"calibration": calibration, "evaluation": evaluation}
-        facts = Facts(
-            recipe={"name": recipe.name, "sha256": self.loaded.sha256, "path": str(self.loaded.path)},
+        return targets, Facts(
+            recipe=self._named(),
             verdict=verdict(gates),
             gates=[to_json(gate) for gate in gates],
             reference=reference.artifact,
             quantized=quantized.artifact,
             evaluation=compared.artifact,
+            kernels=kernels.artifact if kernels else None,
+            layers=report_errors(recipe, self.runner, chain.made, calibration or evaluation),
             profiles=profiles,
             samples={role: entry.artifact if entry else None for role, entry in samples.items()},
             calibration=record,
             targets=list(targets.artifact.checks),
-            history=trained.artifact.history if trained else (),
-            training=training.told(trained, tuned),
+            history=chain.trained.artifact.history if chain.trained else (),
+            training=training.told(chain.trained, chain.tuned),
             recovery=chain.draft.recovery,
             seconds=self.runner.seconds,
             cached=self.runner.cached,
             versions=versions(),
         )
-        files = [trained.artifact.file] if trained else []
-        return facts, [*files, *([bundle.artifact.path] if bundle else [])]
+
+    def _named(self) -> dict[str, Any]:
+        """Tell which recipe this is, and what its targets decided."""
+        loaded = self.loaded
+        told = {"name": loaded.recipe.name, "sha256": loaded.sha256, "path": str(loaded.path)}
+        return told | {"decided": list(loaded.decisions)}
+
+    def _judge(
+        self, chain: Chain, evaluation: Evaluation, profile: Profile, targets: TargetChecks, release: Look | None
+    ) -> list[Gate]:
+        limits, quantized = self.loaded.recipe.validation.gates, chain.made.file.artifact
+        noise = chain.calibration is not None and chain.calibration.artifact.synthetic
+        costs = quantized.path.stat().st_size, profile.latency_ms["p50"]
+        gates = judge(limits, evaluation, *costs, noise=noise, targets=targets.checks)
+        return gates + keep_to(limits.compatible_with, release, quantized.path, self.declared(chain.evaluation))
 
     def answers(self, chain: Chain, samples: Entry[Samples], label: str) -> Answers:
         """Give what the reference and the quantized file answer to samples of any kind."""
@@ -194,14 +214,43 @@ class Run(Course):
         )
         return self.runner.run("compare", Evaluation, compare, *args)
 
+    def _kernels(
+        self,
+        quantized: Entry[QuantizedModel],
+        predictions: tuple[Entry[Predictions] | None, ...],
+        evaluation: Entry[Samples] | None,
+    ) -> Entry[Kernels] | None:
+        """Try the other kernels of LiteRT on samples that the gates have judged; None where there are none."""
+        if evaluation is None:
+            return None
+        args = (_file(quantized), tuple(self.loaded.recipe.validation.metrics), predictions, evaluation, CORES)
+        return self.runner.run("kernels", Kernels, run_kernels, *args, also=HOST)
+
+    def _targets(self, reference: Entry[Reference], quantized: Entry[QuantizedModel]) -> Entry[TargetChecks]:
+        args = (self.loaded.recipe.targets, _file(quantized), reference.artifact.layers)
+        return self.runner.run("targets", TargetChecks, check_targets, *args, also=[HOST, tool_versions()])
+
     def _profile(self, label: str, model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Profile]:
         args = (_file(model), self.loaded.recipe.profile)
         return self.runner.run("profile", Profile, measure, *args, label=f"profile {label}", also=HOST)
 
-    def _bundle(self, quantized: Entry[QuantizedModel], evaluation: Entry[Samples] | None) -> Entry[Bundle]:
+    def _bundle(
+        self,
+        facts: Facts,
+        quantized: Entry[QuantizedModel],
+        evaluation: Entry[Samples] | None,
+        targets: Entry[TargetChecks],
+    ) -> Entry[Bundle]:
+        kernels = facts.kernels.found if facts.kernels else {}
+        told = self.declared(evaluation) | {
+            "floor": targets.artifact.floor,
+            "spread": kernels.get("spread", {}),
+            "tested": kernels.get("tested", []),
+            "card": choose_facts(build_report(facts)),
+        }
         recipe = self.loaded.recipe
-        steps = recipe.dataset.model_dump(mode="json", exclude_none=True)["preprocessing"] if recipe.dataset else {}
-        return self.runner.run("handoff", Bundle, bundle, quantized, recipe.name, steps, evaluation)
+        source = (recipe.dataset, recipe.seed) if recipe.dataset else None
+        return self.runner.run("handoff", Bundle, bundle, quantized, recipe.name, told, evaluation, source)
 
 
 def _file(model: Entry[Reference] | Entry[QuantizedModel]) -> Entry[Path]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tflite_pipeline.columns import Column, print_lines, print_table, width_of
+from tflite_pipeline.report.search_verdict import against_best, status_word
 from tflite_pipeline.report.words import (
     bytes_text,
     change_text,
@@ -108,27 +109,15 @@ def _columns(table: dict[str, Any], rows: Sequence[dict[str, Any]], best: str | 
     yield Column("drop\n(points)" if is_share(metric) else "drop", drops)
     spans = tuple(interval_text(row["interval"], metric) if row else "" for row in figures)
     yield Column("drop\nbetween", spans, rank=4)
-    yield Column("against\nthe best", tuple(map(_against, rows)), rank=2, left=True)
+    yield Column("against\nthe best", tuple(map(against_best, rows)), rank=2, left=True)
     looks = tuple(decibels(row["look"]["sqnr_db"]) if row["look"] else "" for row in rows)
     yield Column("to float", looks, rank=1)
-    yield Column("", tuple(_status(row, table["objective"]) for row in rows), left=True)
-
-
-def _status(row: dict[str, Any], objective: str) -> str:
-    """Name the status in words of the objective."""
-    return "slower" if row["status"] == "larger" and objective == "latency" else str(row["status"])
+    yield Column("", tuple(status_word(table, row["status"]) for row in rows), left=True)
 
 
 def _with(row: dict[str, Any]) -> str:
     """Name what makes the best of the scheme, in words that can be wrapped."""
     return str(row["candidate"]).removeprefix(row["plan"]).replace("with ", "").replace("+", " ").strip()
-
-
-def _against(row: dict[str, Any]) -> str:
-    found = row["against_winner"] or {}
-    lost = "loses more" if found.get("drop", 0) > 0 else "loses less"
-    drop = "" if "drop" not in found else "equal" if found["equal"] else lost
-    return ", ".join(filter(None, [drop, "as fast" if found.get("equal_latency") else ""]))
 
 
 def _about(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -178,7 +167,7 @@ def _doubt(row: dict[str, Any], limit: float, metric: str) -> Iterator[tuple[str
 
 def _next(table: dict[str, Any]) -> Iterator[tuple[str, str]]:
     folder = table["folder"]
-    yield "files", f"{folder}/, the full result is {folder}/best/, the front {folder}/pareto.svg"
+    yield "files", f"{folder}/, the page is {folder}/search.html, the full result {folder}/best/"
     if table["winner"]:
         yield "run alone", f"{shlex.join(['tflite-pipeline', 'run', f'{folder}/winner.yaml'])}"
         if not table["passed"]:

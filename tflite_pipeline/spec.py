@@ -38,11 +38,11 @@ class Selector(Section):
     """Names some layers of a graph; exactly one key is given."""
 
     layer: str | None = None
-    """Name of a Keras layer; all ops that it became."""
+    """Name of a Keras layer; all ops that it became. Example: `Conv1`."""
     tensor: str | None = None
-    """Pattern for the name of an op's output tensor, e.g. `*/block_1*`; `*` fits anything."""
+    """Pattern for the name of an op's output tensor, e.g. `*/block_1*`; `*` fits anything. Example: `"*/block_1*"`."""
     op: str | None = None
-    """Type of op as LiteRT calls it, e.g. `FULLY_CONNECTED`."""
+    """Type of op as LiteRT calls it, e.g. `FULLY_CONNECTED`. Example: `FULLY_CONNECTED`."""
 
     @model_validator(mode="after")
     def _one_key(self) -> Selector:
@@ -94,7 +94,11 @@ RecipePath = Annotated[
     BeforeValidator(_resolve_path),
     PlainSerializer(str, return_type=str),
     WithJsonSchema(
-        {"type": "string", "description": "A path, relative to the recipe; ${NAME} is an environment variable."}
+        {
+            "type": "string",
+            "format": "path",
+            "description": "A path, relative to the recipe; ${NAME} is an environment variable.",
+        }
     ),
 ]
 
@@ -114,7 +118,12 @@ ByteCount = Annotated[
     int,
     Field(gt=0),
     BeforeValidator(_parse_bytes),
-    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMG]i?)?B$"}]}),
+    WithJsonSchema(
+        {
+            "format": "size",
+            "anyOf": [{"type": "integer"}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMG]i?)?B$"}],
+        }
+    ),
 ]
 
 Many = Annotated[tuple[T, ...], Field(strict=False)]

@@ -55,15 +55,17 @@ STAGES: dict[str, Stage] = {
     "recover": Stage(("convert",), LITERT),
     "recovery": Stage(("convert",), LITERT),
     "assign": Stage(("convert", "search"), ("numpy", "scipy")),
+    "describe": Stage(("handoff",), LITERT),
     "parity": Stage(("validate",), LITERT),
     "predict": Stage(("validate",), LITERT),
+    "kernels": Stage(("validate",), LITERT),
     "errors": Stage(("validate",), LITERT),
     "sensitivity": Stage(("convert",), QUANTIZERS),
     "verdict": Stage(("train",), LITERT),
     "compare": Stage(("validate",), LITERT),
     "profile": Stage(("profile",), LITERT),
     "targets": Stage(("targets",), LITERT),
-    "handoff": Stage(("handoff",), LITERT),
+    "handoff": Stage(("handoff", "dataset"), (*LITERT, "pillow", "scikit-learn")),
 }
 
 

@@ -132,12 +132,13 @@ def installed(library: str) -> str:
 
 @cache
 def code_digest(packages: tuple[str, ...]) -> str:
-    """Give a digest of the sources of sub-packages or modules of this project: the version of a stage."""
+    """Give a digest of the sources, templates too, of sub-packages or modules of this project: a stage's version."""
     digest = hashlib.sha256()
     for package in sorted(packages):
         path = PACKAGE / package
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]:
-            digest.update(file.read_bytes())
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path.with_suffix(".py")]:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.progress import TimeElapsedColumn
 
 from tflite_pipeline.columns import Column, print_lines, print_table, width_of
+from tflite_pipeline.report.sweep_verdict import advice_where_none_passed, names_of
 from tflite_pipeline.report.words import bytes_text, change_text, interval_text, is_share, metric_text, milliseconds
-from tflite_pipeline.terminal import ADVICE, STYLES, UNDECIDED, Bars
+from tflite_pipeline.terminal import STYLES, Bars
 
 STATUS_STYLES = STYLES | {"error": "bold red", "refused": "dim", "waiting": "dim"}
 POINTS = " points"
-NONE_PASSED = "no gate failed everywhere: see the gates in sweep.json; try other schemes or methods, or wider gates"
 
 
 class SweepWatcher(Bars):
@@ -64,9 +64,9 @@ def _columns(rows: Sequence[dict[str, Any]], best: str | None) -> Iterator[Colum
     yield Column("", tuple("*" if row["variant"] == best else "" for row in rows), left=True)
     yield Column("variant", tuple(row["variant"] for row in rows), left=True, wraps=True)
     yield Column("io", tuple(row["io"] for row in rows), rank=5, left=True)
-    for position, name in enumerate(_keys(rows, "metrics")):
+    for position, name in enumerate(names_of(rows, "metrics")):
         yield from _metric_columns([row["metrics"].get(name) for row in rows], name, rank=6 if position else 0)
-    outputs = _keys(rows, "agreement")
+    outputs = names_of(rows, "agreement")
     for name in outputs:
         yield from _agreement_columns([row["agreement"].get(name) for row in rows], name if len(outputs) > 1 else "")
     yield Column("size", tuple(bytes_text(row["bytes"]) if row["file"] else "" for row in rows))
@@ -96,10 +96,6 @@ def _agreement_columns(figures: Sequence[dict[str, Any] | None], output: str) ->
     )
     spans = (f"{row['interval'][0]:.2%} … {row['interval'][1]:.2%}" if row else "" for row in known)
     yield Column("same class\nbetween", tuple(spans), rank=2)
-
-
-def _keys(rows: Sequence[dict[str, Any]], part: str) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row[part]))
 
 
 def _about(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -145,23 +141,12 @@ def _grouped(told: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, 
 
 
 def _next(table: dict[str, Any], command: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield "files", f"{table['folder']}/<variant>/, the table with all figures is {table['folder']}/sweep.json"
+    yield "files", f"{table['folder']}/<variant>/, the page that compares them is {table['folder']}/sweep.html"
     best = next((row for row in table["rows"] if row["variant"] == table["best"]), None)
     if best is None:
-        yield "next", _advice(table["rows"])
+        yield "next", advice_where_none_passed(table["rows"])
         return
     share = best["bytes"] / best["reference"]["bytes"]
     yield "smallest", f"{best['variant']}, {bytes_text(best['bytes'])}, {share:.0%} of the float file"
     words = [*command, *(word for text in best["overrides"] for word in ("--set", text))]
     yield "run alone", shlex.join(words)
-
-
-def _advice(rows: Sequence[dict[str, Any]]) -> str:
-    """Give what to do first where nothing passed."""
-    if any(row["status"] == "undecided" for row in rows):
-        return UNDECIDED
-    failed = [_gates(row, "failed") for row in rows if row["status"] == "failed"]
-    everywhere = [name for name in (failed[0] if failed else []) if all(name in names for names in failed)]
-    if everywhere:
-        return ADVICE[everywhere[0].split(":")[0]]
-    return NONE_PASSED if failed else "mend what the errors tell; the same command goes on"

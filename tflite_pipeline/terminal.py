@@ -1,12 +1,13 @@
-"""What a run shows: a progress line while it works, one summary when it is done."""
+"""What commands show while they work: bars on a terminal, one line for what is done."""
 
 from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -17,58 +18,20 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-
-from tflite_pipeline.report.training import kept_text
-from tflite_pipeline.report.words import (
-    bytes_text,
-    change_text,
-    decibels,
-    interval_text,
-    lsb_text,
-    metric_text,
-    milliseconds,
-    recovered_text,
-    share_text,
-)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from tflite_pipeline.pipeline import Result
 
 STYLES = {"passed": "green", "failed": "bold red", "undecided": "yellow"}
-
-
-UNDECIDED = "give more evaluation samples (dataset.evaluation.samples), or a wider gate"
-ANOTHER_SCHEME = "try another scheme (--set quantization.scheme=…), or more calibration samples"
-ANOTHER_ENGINE = (
-    "the file does not compute what was trained, see training.fidelity in report.json; try another engine "
-    "(--set quantization.engine=…)"
-)
-ADVICE = {
-    "scheme": "see audit in report.json for what is not as asked; where ops stayed float, list them in "
-    "quantization.allow_float or try another scheme",
-    "io": "see io in report.json; try quantization.io: float32",
-    "parity": "the float file is wrong, whatever the scheme: convert the original model (model.source: keras_file)",
-    "max_drop": ANOTHER_SCHEME,
-    "max_training_drop": "train for more epochs, with a lower learning_rate, or with teacher: float",
-    "max_conversion_drop": ANOTHER_ENGINE,
-    "min_fidelity": ANOTHER_ENGINE,
-    "min": "compare with the float figure: where that is low too, the model or the preprocessing is the cause",
-    "min_agreement": ANOTHER_SCHEME,
-    "max_size": "try a scheme with smaller weights, or a smaller model",
-    "max_latency_ms": "measure on the device before you change the model: this is the host's figure",
-    "target": "see targets in report.json",
-}
-"""What to do first, by the gate that did not pass."""
 
 
 class Watcher:
     """Shows on stderr which stage runs and how far it is; one line a finished stage, so that a log reads well too."""
 
-    def __init__(self, name: str) -> None:
-        """`name` is the recipe's."""
+    def __init__(self, name: str, verbose: bool = False) -> None:
+        """`name` is the recipe's; `verbose` gives cached stages a line each, too."""
+        self._verbose = verbose
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._name = name
         self._progress = Progress(
@@ -108,11 +71,15 @@ class Watcher:
     def end(self, stage: str, seconds: float, cached: bool) -> None:
         """Leave one line for a stage that worked; cached ones share a line."""
         self._progress.remove_task(self._tasks.pop(stage))
-        if cached:
+        if cached and not self._verbose:
             self._cached.append(stage)
             return
         self._tell_cached()
-        self._console.print(f"  {stage:20} {seconds:7.1f} s")
+        self._console.print(f"  {stage:20} {seconds:7.1f} s{', cached' if cached else ''}")
+
+    def echo(self, line: str) -> None:
+        """Show a line of the log."""
+        self._console.print(f"  [dim]| {escape(line)}[/]")
 
     def _tell_cached(self) -> None:
         if self._cached:
@@ -149,6 +116,10 @@ class Bars:
         """Clear the display."""
         self._bars.stop()
 
+    def echo(self, line: str) -> None:
+        """Show a line of the log."""
+        self._console.print(f"  [dim]| {escape(line)}[/]")
+
     def leave(self, line: str) -> None:
         """Leave a line for a run that is over."""
         self._bars.update(self._stage, visible=False)
@@ -164,102 +135,3 @@ class Bars:
 
     def end(self, stage: str, seconds: float, cached: bool) -> None:
         """Leave the stage to the next one."""
-
-
-def summary(result: Result) -> None:
-    """Print what was asked and found, the gates, the figures, where the files are and what to do next."""
-    report, console = result.report, Console(highlight=False, soft_wrap=True)
-    verdict = report["verdict"]
-    console.print(f"\n[bold]{report['recipe']['name']}[/]: [{STYLES[verdict]}]{verdict.upper()}[/]")
-    console.print(f"  asked      {report['scheme']['asked']}, io {report['io']['asked']}")
-    console.print(f"  found      {report['scheme']['found']}, io {report['audit']['io_found']}")
-    console.print(f"  engine     {report['scheme']['engine']}: {report['scheme']['why']}")
-    for finding in report["calibration"].get("findings", ()):
-        if finding["level"] == "warning":
-            console.print(f"  [{STYLES['undecided']}]warning[/]    calibration, {finding['rule']}: {finding['text']}")
-    _show_recovery(console, report)
-    _show_training(console, report)
-    if report["metrics"]:
-        console.print(_metrics_table(report))
-    for output, row in report["agreement"].items():
-        if row["value"] is not None:
-            console.print(
-                f"  agreement  {row['value']:.2%} of {row['samples']} samples get the same class{_of(output)}"
-            )
-    share = report["model"]["bytes"] / report["reference"]["bytes"]
-    console.print(f"  size       {bytes_text(report['model']['bytes'])}, {share:.0%} of the float file")
-    if packed := report["training"]["compression"]:
-        console.print(
-            f"  weights    {share_text(packed['zeros'])} are zero; compressed the file has "
-            f"{bytes_text(packed['compressed_bytes'])}"
-        )
-    latency = report["latency"]
-    console.print(
-        f"  latency    {milliseconds(latency['quantized_ms'])}, float {milliseconds(latency['reference_ms'])} "
-        f"(median of {latency['runs']}, {latency['threads']} thread(s), this host, no phone)"
-    )
-    console.print("  gates")
-    for gate in report["gates"]:
-        console.print(f"    [{STYLES[gate['verdict']]}]{gate['verdict']:9}[/] {gate['name']}: {gate['text']}")
-    console.print(f"  files      {result.model}")
-    console.print(f"             {result.folder / 'report.html'}")
-    console.print(f"  next       {_next_step(result)}")
-
-
-def _show_recovery(console: Console, report: dict[str, Any]) -> None:
-    if report["recovery"]:
-        console.print(f"  recovery   {recovered_text(report['recovery'])}")
-
-
-def _show_training(console: Console, report: dict[str, Any]) -> None:
-    """Print which epochs were kept and, after training with fake quantization, what it lost and what conversion did."""
-    training = report["training"]
-    for step in training["steps"]:
-        console.print(f"  training   {step['method']}: {kept_text(step)}")
-    if not training["fidelity"]:
-        return
-    if training["fidelity"]["metrics"]:
-        console.print(_fidelity_table(training["fidelity"]["metrics"]))
-    for output, row in training["fidelity"]["outputs"].items():
-        console.print(
-            f"  fidelity   {share_text(row['within_2_lsb'])} of the values are within 2 LSB of the fake-quantized "
-            f"network's, at most {lsb_text(row['largest_lsb'])} apart, SQNR {decibels(row['sqnr_db'])}{_of(output)}"
-            if row["lsb"]
-            else f"  fidelity   SQNR {decibels(row['sqnr_db'])} to the fake-quantized network{_of(output)}"
-        )
-    for text in training["fidelity"]["warnings"]:
-        console.print(f"  [{STYLES['undecided']}]warning[/]    conversion: {text}")
-
-
-def _fidelity_table(metrics: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for column in ("metric", "float", "fake-quant", ".tflite", "train drop", "convert drop"):
-        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
-    for name, row in metrics.items():
-        values = [metric_text(row[side], name) for side in ("float", "fake_quant", "tflite")]
-        drops = [change_text(row[drop], name) for drop in ("training_drop", "conversion_drop")]
-        table.add_row(name, *values, *drops)
-    return table
-
-
-def _of(output: str) -> str:
-    return f" ({output})" if output else ""
-
-
-def _metrics_table(report: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for column in ("metric", "float", "quantized", "drop", "interval", "samples"):
-        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
-    for name, row in report["metrics"].items():
-        values = metric_text(row["reference"], name), metric_text(row["quantized"], name)
-        table.add_row(name, *values, change_text(row, name), interval_text(row["interval"], name), str(row["samples"]))
-    return table
-
-
-def _next_step(result: Result) -> str:
-    if result.report["passed"]:
-        return f"hand on {result.folder / 'handoff.zip'}: the file, its contract and test vectors"
-    verdict = result.report["verdict"]
-    first = next(gate["name"] for gate in result.report["gates"] if gate["verdict"] == verdict)
-    advice = UNDECIDED if verdict == "undecided" else ADVICE[first.split(":")[0]]
-    return f"{advice}; the file is kept as {result.model.name}"

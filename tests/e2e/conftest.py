@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,6 +75,114 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def bare_python(make_python: Callable[..., Path]) -> Path:
+    """The Python of an environment with nothing but ai-edge-litert and numpy, as whoever gets a bundle has it."""
+    return make_python("-c", HERE.parents[1] / "constraints.txt", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A page of a report in a browser, and what it complained about or asked for."""
+
+    page: Any
+    complaints: list[str]
+
+    def texts(self, selector: str) -> list[str]:
+        return self.page.locator(selector).all_inner_texts()
+
+    def overflow(self) -> int:
+        """Pixels that the page is wider than the screen."""
+        return self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+    def unfold(self) -> None:
+        """Open all that is folded away, and let the page see that."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(box => { box.open = true; })")
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def charts(self) -> list[dict[str, Any]]:
+        """What is drawn of each chart: the pixels it has, those that its marks cover, and what it tells."""
+        return self.page.locator("svg.chart").evaluate_all(
+            """charts => charts.map(chart => {
+                const box = chart.getBoundingClientRect(), drawn = chart.getBBox();
+                return {id: chart.id, width: box.width, height: box.height, drawn: drawn.width * drawn.height,
+                        asked: chart.getAttribute("width") && chart.getAttribute("height"),
+                        marks: chart.querySelectorAll("path, use, text").length, told: chart.ariaLabel};
+            })"""
+        )
+
+    def numbers(self) -> list[tuple[str, str, str, str]]:
+        """The numbers of the page: place in the report, form, value and text of each."""
+        return [
+            tuple(row)
+            for row in self.page.locator("data[data-key]").evaluate_all(
+                "all => all.map(one => [one.dataset.key, one.dataset.form, one.value, one.textContent])"
+            )
+        ]
+
+    def column(self, table: str, title: str) -> list[float]:
+        """The numbers of a column, from the top."""
+        place = self.page.locator(f"{table} thead th", has_text=title).first.evaluate("head => head.cellIndex")
+        cells = self.page.locator(f"{table} tbody tr > :nth-child({place + 1}) data")
+        return cells.evaluate_all("all => all.map(cell => Number(cell.value))")
+
+    def sort(self, table: str, title: str) -> str | None:
+        """Sort a table by the title of a column, with the keyboard; give what the title says of it then."""
+        head = self.page.locator(f"{table} thead th", has_text=title).first
+        head.get_by_role("button").focus()
+        self.page.keyboard.press("Enter")
+        return head.get_attribute("aria-sort")
+
+    def violations(self, axe: str) -> list[str]:
+        """What axe-core finds that is serious or critical."""
+        self.page.evaluate(axe)
+        found = self.page.evaluate("axe.run()")["violations"]
+        return [
+            f"{row['impact']} {row['id']}: {row['nodes'][0]['html']}"
+            for row in found
+            if row["impact"] in ("serious", "critical")
+        ]
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
+    """Open the file of a page, `open_page(path, width=390, scheme="dark")`; at the end nothing may have gone wrong."""
+    contexts, opened = [], []
+
+    def start(path: Path, width: int = 1280, scheme: str = "light") -> Opened:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
+        page, complaints = contexts[-1].new_page(), []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        address = path.resolve().as_uri()
+        page.on("request", lambda sent: None if _inside(sent.url, address) else complaints.append(sent.url))
+        page.goto(address)
+        opened.append(Opened(page, complaints))
+        return opened[-1]
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert [row.complaints for row in opened] == [[] for _ in opened]
+
+
+def _inside(url: str, address: str) -> bool:
+    return url.startswith("data:") or url.partition("#")[0] == address
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The script of axe-core, which looks for what keeps people from using a page."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm: install Debian's packages nodejs and npm")
+    folder = tmp_path_factory.mktemp("axe")
+    version = json.loads((HERE.parent / "web" / "package.json").read_text())["dependencies"]["axe-core"]
+    install = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run([*install, f"axe-core@{version}"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 @pytest.fixture(scope="module")

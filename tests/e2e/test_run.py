@@ -13,6 +13,7 @@ RECIPE = Path(__file__).parent.parent.parent / "recipes" / "mobilenet.yaml"
 FILES = {
     "model.tflite",
     "report.json",
+    "report.md",
     "report.html",
     "recipe.resolved.yaml",
     "log.txt",
@@ -46,6 +47,10 @@ def test_default_recipe_passes_and_leaves_the_whole_folder(first):
     assert report["metrics"]["top1"]["quantized"] > 0.97
     assert report["parity"]["checked"]
     assert report["parity"]["passed"]
+    assert [(row["kernels"], row["flips"], row["error"]) for row in report["kernels"]["rows"]][:1] == [
+        ("xnnpack", 0, "")
+    ]
+    assert report["kernels"]["findings"] == []
 
 
 def test_terminal_is_quiet_and_says_the_verdict(first):
@@ -53,9 +58,18 @@ def test_terminal_is_quiet_and_says_the_verdict(first):
     assert "mobilenet: PASSED" in done.out
     assert str(out / "mobilenet" / "model.tflite") in done.out
     assert "\x1b" not in done.out + done.err
-    for chatter in ("XNNPACK", "oneDNN", "WARNING", "I0000", "Traceback"):
+    for chatter in ("XNNPACK delegate", "oneDNN", "WARNING", "I0000", "Traceback"):
         assert chatter not in done.out + done.err
     assert "SavedModel" in (out / "mobilenet" / "log.txt").read_text()
+
+
+def test_verbose_shows_each_cached_stage_and_the_log(first, run_cli):
+    out, _ = first
+    done = run_cli("run", RECIPE, "--out", out, "-v", "--set", "quantization.io=uint8", "--set", "name=verbose")
+    assert done.code == 0, done.err
+    lines = done.err.splitlines()
+    assert [line for line in lines if line.startswith("  export ") and line.endswith("s, cached")]
+    assert [line for line in lines if line.startswith("  | ")]
 
 
 def test_second_run_finds_everything(first, run_cli):
@@ -84,7 +98,19 @@ def test_other_scheme_reuses_data_and_reference(first, run_cli):
     done = run_cli("run", RECIPE, *overrides, "--out", out)
     assert done.code == 0, done.err
     made = [stage for stage in report_of(out, "half")["seconds"] if stage not in report_of(out, "half")["cached"]]
-    assert made == ["engine", "quantize", "predict quantized", "compare", "profile quantized", "targets", "handoff"]
+    assert made == [
+        "engine",
+        "quantize",
+        "describe",
+        "predict quantized",
+        "compare",
+        "profile quantized",
+        "kernels",
+        "targets",
+        "samples of layers",
+        "errors",
+        "handoff",
+    ]
 
 
 def test_failed_gate_exits_1_and_names_the_file_so(first, run_cli):
@@ -97,7 +123,8 @@ def test_failed_gate_exits_1_and_names_the_file_so(first, run_cli):
     assert not {"model.tflite", "handoff.zip"} & names
     report = report_of(out, "too_large")
     assert [gate["name"] for gate in report["gates"] if gate["verdict"] == "failed"] == ["max_size"]
-    assert report["cached"] == list(report["seconds"])
+    made = [stage for stage in report["seconds"] if stage not in report["cached"]]
+    assert made[0] == "describe"  # the name is in the file, so all that looks at it looks anew
 
 
 def test_too_few_samples_are_undecided(first, run_cli):

@@ -79,6 +79,23 @@ def test_the_files_are_those_of_the_winner(found):
     assert not [path for path in folder.rglob(".*") if path.is_file()]
 
 
+def test_the_time_line_ends_with_the_winner(found):
+    out, _ = found
+    table = read(out, "search.json")
+    seconds = [row["seconds"] for row in table["timeline"]]
+    assert seconds == sorted(seconds)
+    assert 0 < seconds[0] <= seconds[-1] <= table["seconds"]
+    assert table["timeline"][-1]["best"] == table["winner"]
+    assert {row["candidate"] for row in table["timeline"]} <= {row["candidate"] for row in table["rows"]}
+
+
+def test_what_is_found_again_keeps_its_moment(found, recipe, run_cli):
+    out, _ = found
+    before = read(out, "search.json")["timeline"]
+    assert run_cli("search", recipe, "--max-drop", TIGHT, "--out", out, "--budget", "10m").code == 0
+    assert read(out, "search.json")["timeline"] == before
+
+
 def test_recipes_of_the_front_remake_their_files(found, run_cli, tmp_path):
     out, _ = found
     points = read(out, "pareto.json")["points"]

@@ -88,7 +88,7 @@ def test_second_sweep_gives_the_same_table(first, run_cli):
 def test_mistakes_are_told_before_anything_runs(run_cli, tmp_path):
     done = run_cli("sweep", RECIPE, "--schemes", "mixed,int8", "--set", "seed=[0,-1]", "--out", tmp_path / "out")
     assert done.code == 2
-    assert len(done.err.splitlines()) == 3
+    assert len(done.err.splitlines()) == 4
     assert not (tmp_path / "out").exists()
 
 

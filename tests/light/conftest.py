@@ -84,7 +84,7 @@ def make_report() -> MakeReport:
         profile = Profile({"p50": 0.1, "p90": 0.1, "p99": 0.1, "mean": 0.1, "min": 0.1}, 1, 5, 50, 4096, "a processor")
         file, engine = DATA / "full_int8_int8_io.tflite", Engine("mlir", "the first choice for full_int8")
         common = {
-            "recipe": {"name": "demo", "sha256": "ab", "path": "demo.yaml"},
+            "recipe": {"name": "demo", "sha256": "ab", "path": "demo.yaml", "decided": []},
             "verdict": "passed",
             "gates": [],
             "reference": Reference(DATA / "float32.tflite", "0", (), (output,), None, None, "keras_file"),
@@ -99,7 +99,7 @@ def make_report() -> MakeReport:
             "history": (),
             "seconds": {"quantize": 0.5},
             "cached": [],
-            "versions": {"numpy": "2"},
+            "versions": {"tflite-pipeline": "1", "numpy": "2"},
         }
         return build_report(Facts(**(common | facts)))
 

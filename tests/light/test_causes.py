@@ -139,3 +139,21 @@ def test_something_is_told_when_a_measurement_is_missing(has_effect, has_errors)
 )
 def test_finer_scheme_is_of_the_same_kind(scheme, finer):
     assert finer_scheme(scheme) == finer
+
+
+@pytest.mark.parametrize(
+    ("figures", "name", "told"),
+    [
+        ({"sqnr_db": 28.0, "before_db": 28.5}, "inherited", "adds less than a quarter of it"),
+        ({"sqnr_db": 28.0, "before_db": 31.0}, "rounding", "plain rounding"),
+        ({"sqnr_db": 45.0}, "little", "close to float"),
+        ({"sqnr_db": None}, "little", "close to float"),
+        ({"before_db": None, "clipped": 0.031}, "clipped", "3.10%"),
+    ],
+)
+def test_the_errors_in_the_file_tell_the_cause_when_the_op_was_not_tried_alone(
+    figures: dict[str, Any], name: str, told: str
+) -> None:
+    found, cause, _ = diagnose(Suspect(None, errors(**figures)))
+    assert found == name
+    assert told in cause

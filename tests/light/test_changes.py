@@ -156,3 +156,15 @@ def test_diff_ends_with_1_when_the_app_must_change(tmp_path, run_cli):
     done = run_cli("diff", DATA / "conv_net.tflite", after, "--json")
     assert done.code == 1
     assert json.loads(done.out)["verdict"].startswith("the app must change: the inputs have other names: 'features'")
+
+
+def test_metrics_of_two_bundles_are_told_and_what_they_were_taken_on():
+    def measured(value: float, samples: str) -> Look:
+        accuracy = {"samples": samples, "count": 9, "metrics": {"top1": {"reference": 0.9, "quantized": value}}}
+        found = look(DATA / "full_int8_int8_io.tflite")
+        return Look(found.told, found.constants, {"accuracy": accuracy})
+
+    before = measured(0.875, "a")
+    assert compare(before, measured(0.9, "a"))["changes"] == ["top1 0.9, was 0.875, on the same samples"]
+    assert compare(before, measured(0.9, "b"))["changes"] == ["top1 0.9, was 0.875, on other samples"]
+    assert compare(before, Look(before.told, before.constants, {"accuracy": None}))["changes"] == []

@@ -103,7 +103,7 @@ def test_latency_shows_what_was_timed_and_what_is_as_fast(capsys, monkeypatch):
         one["latency"] = {"p50": p50, "interval": [p50, p50]} if p50 else None
     table["rows"][4]["against_winner"] = {"equal_latency": True}
     text = shown(table, capsys, monkeypatch, "200")
-    assert "1.5 ms" in text
+    assert "1.50 ms" in text
     assert "as fast" in text
     assert "slower" in text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tflite_pipeline import course, debug, deep, pipeline, quantizing, training
+from tflite_pipeline import course, debug, deep, op_errors, pipeline, quantizing, training
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime.worker import Workers
 from tflite_pipeline.search import evaluate
@@ -126,7 +126,7 @@ def all_imports(module: str) -> set[str]:
 
 def stage_functions() -> Iterator[tuple[str, str]]:
     """Each stage that the pipeline and the look ahead run, and the module of its function."""
-    for module in (pipeline, course, training, quantizing, deep, debug, evaluate):
+    for module in (pipeline, course, training, quantizing, op_errors, deep, debug, evaluate):
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("runner.run"):
                 stage, _, function = node.args[:3]

@@ -70,7 +70,7 @@ def test_pipe_gets_every_column_and_no_colours(capsys: pytest.CaptureFixture[str
         "99.00%",
         "98.00% … 99.50%",
         "585.9 KiB",
-        "0.21 ms",
+        "0.210 ms",
         "ai_edge",
         "int8",
         "passed",
@@ -78,7 +78,7 @@ def test_pipe_gets_every_column_and_no_colours(capsys: pytest.CaptureFixture[str
         assert figure in line
     assert "demo: 1 of 2 variants passed" in text
     assert "left out" not in text
-    assert "float      top1 98.00%, 1.4 MiB, 0.3 ms" in text
+    assert "float      top1 98.00%, 1.4 MiB, 0.300 ms" in text
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 100, 140])

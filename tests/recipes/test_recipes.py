@@ -65,6 +65,15 @@ def _assert_io(path: Path, report: dict) -> None:
 
 
 @pytest.mark.tf
+@pytest.mark.parametrize("path", RUNNABLE, ids=str)
+def test_verdict_of_tflite_2_14_is_what_that_runtime_does(path, run_cli, build, request, runs_in_old, tmp_path):
+    data = request.getfixturevalue("shared_data") if path.parts[0] == "shared_data" else None
+    run_cli("run", RECIPES / path, "--out", build, *["--allow-code"] * (path in RUNS_CODE), data=data)
+    (file,) = (build / path.stem).glob("*.tflite")
+    runs_in_old([file], tmp_path)
+
+
+@pytest.mark.tf
 def test_published_wrong_conversion_fails_parity_only(run_cli, build, shared_data):
     done = run_cli("run", RECIPES / "shared_data/anomaly_published.yaml", "--out", build, data=shared_data)
     report = json.loads((build / "anomaly_published" / "report.json").read_text())

@@ -128,7 +128,7 @@ def keras_signature(live: Any, batch: int | str, probe: Samples | None) -> Signa
 
 def _saved_model_signature(spec: dict[str, Any], batch: int | str, probe: Samples | None) -> Signature:
     tf = tensorflow()
-    loaded = _load_saved_model(spec["path"])
+    loaded = load_saved_model(spec["path"])
     if spec["signature"] not in loaded.signatures:
         known = ", ".join(loaded.signatures) or "none"
         raise StageError(
@@ -148,7 +148,8 @@ def _saved_model_signature(spec: dict[str, Any], batch: int | str, probe: Sample
     return Signature(tf.function(call, input_signature=specs, autograph=False), specs, outputs, loaded)
 
 
-def _load_saved_model(path: str) -> Any:
+def load_saved_model(path: str) -> Any:
+    """Load a SavedModel folder. Raises StageError where it is damaged."""
     try:
         return tensorflow().saved_model.load(path)
     except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from tflite_pipeline.errors import did_you_mean
 from tflite_pipeline.schemes import SCHEMES, Scheme
@@ -70,18 +70,18 @@ class Calibration(Section):
     """How ranges are taken from the calibration samples."""
 
     method: Method = "auto"
-    """A name that `tflite-pipeline list` shows."""
+    """How the range of a tensor follows from the values seen. Example: `minmax`."""
     percentile: Annotated[float, Field(gt=50, lt=100)] = PERCENTILE
-    """For `method: percentile`, the share of the values kept, in percent, at either end."""
+    """For `method: percentile`, the share of the values kept, in percent, at either end. Example: `99.9`."""
 
 
 class Rule(Selector):
     """What some layers get."""
 
-    scheme: str | None = None
-    """The scheme of these layers, under `scheme: mixed`."""
+    scheme: Annotated[str, WithJsonSchema({"type": "string", "enum": [*SCHEMES][:-1]})] | None = None
+    """The scheme of these layers, under `scheme: mixed`. Example: `int8x4`."""
     method: Method | None = None
-    """The calibration method of what these layers put out."""
+    """The calibration method of what these layers put out. Example: `mse`."""
 
 
 def _form(value: Any) -> str:
@@ -102,28 +102,44 @@ def _bare_op(value: Any) -> Any:
 class Quantization(Section):
     """Which scheme, and the dtype at the file's border."""
 
-    scheme: str
-    """A name that `tflite-pipeline list` shows, e.g. `full_int8`."""
+    scheme: Annotated[str, WithJsonSchema({"type": "string", "enum": list(SCHEMES)})]
+    """What weights and activations are stored as, and computed in. Example: `full_int8`."""
     io: Io = "float32"
-    """Dtype of the inputs and outputs of the file."""
+    """Dtype of the inputs and outputs of the file. Not every scheme allows every one; left out, it is
+    float32, or what the targets take. Example: `int8`.
+
+    - `float32`: the app feeds and gets float values; the file converts
+    - `int8`: the app feeds and gets int8; what microcontrollers and most NPUs take
+    - `uint8`: the app feeds and gets uint8, such as the bytes of an image
+    - `int16`: the app feeds and gets int16, with `int16x8`
+    """
     engine: EngineName = "auto"
-    """Who quantizes; left out, it is chosen by scheme and graph, and the report says which and why."""
+    """Who quantizes; left out, it is chosen by scheme and graph, and the report says which and why. Example:
+    `ai_edge`."""
     calibration: Calibration = Calibration()
+    """How ranges are taken from the samples of `dataset.calibration`. Example: `{method: mse}`."""
     recovery: Annotated[
         Annotated[Literal["auto"], Tag("auto")] | Annotated[Many[Pass], Tag("list")],
         Discriminator(_form),
-        BeforeValidator(_auto_or_list),
+        BeforeValidator(_auto_or_list, json_schema_input_type=Literal["auto"] | list[Pass]),
     ] = ()
-    """Passes that take back what quantization loses, on the calibration samples, without labels; `auto` tries them and
-    keeps what helps."""
+    """Passes that take back what quantization loses, on the calibration samples, without labels. Example: `auto` or
+    `[gptq, depthwise_search, bias_correction]`.
+
+    - `auto`: tries passes, judges by samples that they have not seen, and keeps what surely helps
+    """
     rules: Many[Rule] = ()
-    """Exceptions by layer; the first rule that fits a layer and says something decides it."""
+    """Exceptions by layer; the first rule that fits a layer and says something decides it.
+    Example: `[{layer: Conv1, scheme: full_int8}, {tensor: "*", scheme: int8x4}]`."""
     allow_float: Many[Annotated[Selector, BeforeValidator(_bare_op, json_schema_input_type=Selector | str)]] = ()
-    """Ops that may compute in float although the scheme is integer; a bare name is an op type, e.g. `SOFTMAX`."""
+    """Ops that may compute in float although the scheme is integer; a bare name is an op type, e.g. `SOFTMAX`. Example:
+    `[SOFTMAX]`."""
     per_channel_dense: bool = True
-    """One scale for each output of a dense layer; false gives one for all, as some accelerators need."""
+    """One scale for each output of a dense layer; false gives one for all, as some accelerators need. Left out, it is
+    true, or what the targets demand. Example: `false`."""
     symmetric_activations: bool = False
-    """Zero point 0 for int8 activations, as some accelerators need; int16 always has it, SOFTMAX and LOGISTIC never."""
+    """Zero point 0 for int8 activations, as some accelerators need; int16 always has it, SOFTMAX and LOGISTIC never.
+    Example: `true`."""
 
     @property
     def calibrated(self) -> bool:

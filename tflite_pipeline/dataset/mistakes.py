@@ -11,7 +11,8 @@ from tflite_pipeline.errors import did_you_mean
 from tflite_pipeline.spec import Mistake
 
 if TYPE_CHECKING:
-    from tflite_pipeline.dataset.spec import Npz, Rows, SplitRule, Step
+    from tflite_pipeline.dataset.spec import Npz, Rows, SplitRule
+    from tflite_pipeline.dataset.steps import Step
 
 ROLES = ("training", "calibration", "evaluation")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite_pipeline.dataset import spec
+from tflite_pipeline.dataset import steps as forms
 from tflite_pipeline.dataset.resize import resize
 from tflite_pipeline.dataset.table import Array
 from tflite_pipeline.errors import StageError
@@ -21,7 +21,7 @@ class _UnfitError(Exception):
         self.needed, self.remedy, self.got = needed, remedy, got
 
 
-def preprocess(sample: Array, steps: Sequence[spec.Step]) -> Array:
+def preprocess(sample: Array, steps: Sequence[forms.Step]) -> Array:
     """Apply the steps in their order to one sample without a batch dimension.
 
     Raises:
@@ -52,12 +52,12 @@ def _need_image(array: Array) -> None:
         raise _UnfitError("an image (height, width, channels)")
 
 
-def _resize(array: Array, step: spec.Resize) -> Array:
+def _resize(array: Array, step: forms.Resize) -> Array:
     _need_image(array)
     return resize(array, step.height, step.width, step.method)
 
 
-def _crop(array: Array, step: spec.Crop) -> Array:
+def _crop(array: Array, step: forms.Crop) -> Array:
     _need_image(array)
     top, left = ((size - wanted) // 2 for size, wanted in zip(array.shape, (step.height, step.width), strict=False))
     if top < 0 or left < 0:
@@ -65,7 +65,7 @@ def _crop(array: Array, step: spec.Crop) -> Array:
     return array[top : top + step.height, left : left + step.width]
 
 
-def _pad(array: Array, step: spec.Pad) -> Array:
+def _pad(array: Array, step: forms.Pad) -> Array:
     _need_image(array)
     height, width, channels = array.shape
     top, left = (step.height - height) // 2, (step.width - width) // 2
@@ -79,11 +79,11 @@ def _pad(array: Array, step: spec.Pad) -> Array:
     return canvas
 
 
-def _scale(array: Array, step: spec.Scale) -> Array:
+def _scale(array: Array, step: forms.Scale) -> Array:
     return array.astype(np.float32) * np.float32(step.factor) + np.float32(step.offset)
 
 
-def _normalize(array: Array, step: spec.Normalize) -> Array:
+def _normalize(array: Array, step: forms.Normalize) -> Array:
     for values in (step.mean, step.std):
         if isinstance(values, tuple) and array.shape[-1:] != (len(values),):
             raise _UnfitError(f"{len(values)} channels, one for each number of mean or std")
@@ -92,27 +92,27 @@ def _normalize(array: Array, step: spec.Normalize) -> Array:
     return normalized
 
 
-def _channel_order(array: Array, step: spec.ChannelOrder) -> Array:
+def _channel_order(array: Array, step: forms.ChannelOrder) -> Array:
     _need_image(array)
     if array.shape[-1] != 3:
         raise _UnfitError("an image of 3 channels (height, width, 3)")
     return array[..., ::-1] if step.order == "bgr" else array
 
 
-def _grayscale_to_rgb(array: Array, step: spec.GrayscaleToRgb) -> Array:
+def _grayscale_to_rgb(array: Array, step: forms.GrayscaleToRgb) -> Array:
     _need_image(array)
     if array.shape[-1] != 1:
         raise _UnfitError("an image of 1 channel (height, width, 1)", "Leave the step out where images have colour.")
     return np.repeat(array, 3, axis=-1)
 
 
-def _reshape(array: Array, step: spec.Reshape) -> Array:
+def _reshape(array: Array, step: forms.Reshape) -> Array:
     if array.size != np.prod(step.shape, dtype=np.int64):
         raise _UnfitError(f"{np.prod(step.shape, dtype=np.int64)} values, as many as shape {tuple(step.shape)} holds")
     return array.reshape(step.shape)
 
 
-def _cast(array: Array, step: spec.Cast) -> Array:
+def _cast(array: Array, step: forms.Cast) -> Array:
     if step.dtype == "float32":
         return array.astype(np.float32)
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -8,101 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from tflite_pipeline.dataset import mistakes as found
-from tflite_pipeline.spec import Count, Finite, Many, Mistake, Positive, Ratio, RecipePath, Section
+from tflite_pipeline.dataset.steps import Preprocessing
+from tflite_pipeline.spec import Count, Finite, Many, Mistake, Ratio, RecipePath, Section
 
 FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-
-
-class Resize(Section):
-    """Resize an image (height, width, channels) as `tf.image.resize` does: half-pixel centres, no antialiasing."""
-
-    height: Count
-    width: Count
-    method: Literal["bilinear", "nearest", "area"] = "bilinear"
-
-
-class Crop(Section):
-    """Cut the centre out of an image."""
-
-    height: Count
-    width: Count
-
-
-class Pad(Section):
-    """Centre an image on a larger canvas of one value."""
-
-    height: Count
-    width: Count
-    value: Finite = 0.0
-
-
-class Scale(Section):
-    """Compute `x * factor + offset` in float32."""
-
-    factor: Finite = 1.0
-    offset: Finite = 0.0
-
-
-class Normalize(Section):
-    """Compute `(x - mean) / std` in float32; a number, or one number a channel (the last axis)."""
-
-    mean: Annotated[Many[Finite], Field(min_length=1)] | Finite
-    std: Annotated[Many[Positive], Field(min_length=1)] | Positive
-
-
-class ChannelOrder(Section):
-    """Give the channels of an RGB image in this order."""
-
-    order: Literal["rgb", "bgr"]
-
-
-class GrayscaleToRgb(Section):
-    """Repeat the one channel of an image three times."""
-
-
-class Reshape(Section):
-    """Give a sample another shape, without the batch dimension."""
-
-    shape: Many[Count]
-
-
-class Cast(Section):
-    """Convert to another dtype; to an integer by rounding to nearest and clipping."""
-
-    dtype: Literal["float32", "int8", "uint8", "int16", "int32", "int64"]
-
-
-def _bare_name(value: Any) -> Any:
-    return {str(value): {}} if isinstance(value, str) else value
-
-
-class Step(Section):
-    """One preprocessing step: exactly one key, the name of the step."""
-
-    resize: Resize | None = None
-    crop: Crop | None = None
-    pad: Pad | None = None
-    scale: Scale | None = None
-    normalize: Normalize | None = None
-    channel_order: ChannelOrder | None = None
-    grayscale_to_rgb: GrayscaleToRgb | None = None
-    reshape: Reshape | None = None
-    cast: Cast | None = None
-
-    def chosen(self) -> list[tuple[str, Section]]:
-        """List the keys that were given with their values; a sound step has one."""
-        return [(name, value) for name in type(self).model_fields if (value := getattr(self, name)) is not None]
-
-
-def _for_the_only_input(value: Any) -> Any:
-    return {"": value} if isinstance(value, list | tuple) else value
-
-
-Steps = Many[Annotated[Step, BeforeValidator(_bare_name, json_schema_input_type=Step | Literal["grayscale_to_rgb"])]]
-Preprocessing = Annotated[
-    dict[str, Steps], BeforeValidator(_for_the_only_input, json_schema_input_type=dict[str, Steps] | Steps)
-]
-"""Steps by input name; a bare list is for the only input, stored under the empty name."""
 
 
 def _name_the_rule(value: Any) -> Any:
@@ -121,18 +30,19 @@ class SplitRule(Section):
     ratio: Ratio | None = None
     """Share of the rows that no other split names, drawn by class with the recipe's seed.
 
-    Splits by ratio are disjoint; their ratios add up to at most 1.
+    Splits by ratio are disjoint; their ratios add up to at most 1. Example: `0.8`.
     """
     slice: Annotated[str, Field(pattern=r"^\d*:\d*$")] | None = None
-    """Rows from start to before stop, `start:stop`."""
+    """Rows from start to before stop, `start:stop`. Example: `"0:3000"`."""
     rows: Many[Annotated[int, Field(ge=0)]] | None = None
-    """Row numbers."""
+    """Row numbers. Example: `[0, 5, 9]`."""
     folder: str | None = None
-    """`image_folder`: the sub-folder that holds the class folders of this split."""
+    """`image_folder`: the sub-folder that holds the class folders of this split. Example: `train`."""
     inputs: str | dict[str, str] | None = None
-    """`npz`: the array of this split, or arrays by input name."""
+    """`npz`: the array of this split, or arrays by input name.
+    Example: `x_test` or `{image: images_test, size: sizes_test}`."""
     labels: str | dict[str, str] | None = None
-    """`npz`: the label array of this split, or arrays by output name."""
+    """`npz`: the label array of this split, or arrays by output name. Example: `y_test`."""
 
 
 Splits = Annotated[
@@ -155,20 +65,37 @@ class Rows(Section):
     """Which samples of a split to use."""
 
     split: str
+    """A name under `splits`. Example: `train`."""
     samples: Count | None = None
-    """How many, drawn by class with the recipe's seed; all when left out."""
+    """How many, drawn by class with the recipe's seed; all when left out. Example: `200`."""
     rows: Many[Annotated[int, Field(ge=0)]] | None = None
-    """Positions inside the split, instead of `samples`."""
+    """Positions inside the split, instead of `samples`. Example: `[0, 10, 20]`."""
 
 
 class _Dataset(Section):
     splits: Splits = Field(default={"train": SplitRule(ratio=0.8), "test": SplitRule(ratio=0.2)})
+    """The parts of the data, by a name of your choice.
+    Example: `{train: 0.8, test: 0.2}` or `{train: "0:3000", test: "3000:4000"}`."""
     training: Rows = Rows(split="train")
+    """What `training` learns from; needs labels, but for `teacher: float`. Example: `{split: train}`."""
     calibration: Rows = Rows(split="train", samples=200)
+    """What ranges are taken from, and what recovery passes look at; without labels. 100 to 500 samples are enough.
+    Example: `{split: train, samples: 200}`."""
     evaluation: Rows = Rows(split="test")
+    """What metrics and gates are computed on; must not be trained or calibrated on.
+    Example: `{split: test, samples: 1000}`."""
     preprocessing: Preprocessing = Field(default={})
+    """Steps from what the source gives to what the model takes, in their order; such a list for each input by its
+    name where there are several. The same steps serve training, calibration and evaluation, and are told to the app.
+    Example: `[{resize: {height: 224, width: 224}}, {scale: {factor: 0.00784313725490196, offset: -1.0}}]` or
+    `{image: [{scale: {factor: 0.00392156862745098}}], age: [{normalize: {mean: 40, std: 20}}]}`.
+
+
+    - `grayscale_to_rgb`: this step needs no more than its name
+    """
     range: Bounds | dict[str, Bounds] | None = None
-    """Where all values lie after preprocessing, `[low, high]`, or such by input name; a value outside is an error."""
+    """Where all values lie after preprocessing, `[low, high]`, or such by input name; a value outside is an error.
+    Example: `[-1, 1]` or `{image: [0, 1]}`."""
 
     def bounds(self, name: str) -> tuple[float, ...] | None:
         """Give the declared range of an input as low and high, or None."""
@@ -211,13 +138,16 @@ class Npz(_Dataset):
 
     source: Literal["npz"]
     path: RecipePath
-    """The `.npz` file."""
+    """The `.npz` file. Example: `flowers.npz`."""
     inputs: str | dict[str, str] | None = None
-    """The array of the only input, or arrays by input name; left out where each split names its own."""
+    """The array of the only input, or arrays by input name; left out where each split names its own. Example: `images`
+    or
+    `{image: images, age: ages}`."""
     labels: str | dict[str, str] | None = None
-    """The label array, or arrays by output name."""
+    """The label array, or arrays by output name. Example: `labels`."""
     classes: Many[str] = ()
-    """Names of the classes."""
+    """Names of the classes, in the order of the model's outputs; they go into report and hand-off.
+    Example: `[daisy, rose, tulip]`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell a missing file and arrays that it does not hold."""
@@ -237,7 +167,7 @@ class ImageFolder(_Dataset):
 
     source: Literal["image_folder"]
     path: RecipePath
-    """The folder of the class folders, or of the split folders."""
+    """The folder of the class folders, or of the split folders. Example: `${FLOWERS_DIR}`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell missing folders."""
@@ -254,11 +184,12 @@ class Factory(_Dataset):
 
     source: Literal["factory"]
     function: Annotated[str, Field(pattern=FUNCTION)]
-    """`package.module:function`, importable from the recipe's folder or the environment."""
+    """`package.module:function`, importable from the recipe's folder or the environment. Example: `my_data:load`."""
     arguments: dict[str, Any] = Field(default={})
-    """Keyword arguments of the function."""
+    """Keyword arguments of the function. Example: `{year: 2024}`."""
     classes: Many[str] = ()
-    """Names of the classes."""
+    """Names of the classes, in the order of the model's outputs; they go into report and hand-off.
+    Example: `[daisy, rose, tulip]`."""
 
     def _input_names(self) -> set[str] | None:
         return None
@@ -269,13 +200,16 @@ class Synthetic(_Dataset):
 
     source: Literal["synthetic"]
     shape: Many[Count] | dict[str, Many[Count]]
-    """Shape of a sample without the batch dimension, or shapes by input name."""
+    """Shape of a sample without the batch dimension, or shapes by input name.
+    Example: `[224, 224, 3]` or `{image: [224, 224, 3], age: [1]}`."""
     samples: Count = 256
-    """How many samples there are in all."""
+    """How many samples there are in all. Example: `64`."""
     low: Finite = 0.0
+    """Lowest value. Example: `-1.0`."""
     high: Finite = 1.0
+    """Highest value. Example: `255.0`."""
     classes: Count | None = None
-    """Draw random labels of so many classes."""
+    """Draw random labels of so many classes. Example: `10`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell an empty range of values."""

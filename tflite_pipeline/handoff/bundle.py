@@ -1,77 +1,85 @@
-"""What travels with the file: its contract, and real samples with the bytes that must go in and come out."""
+"""What travels with the file: its contract, golden vectors, code, a card, and a script that checks them all."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tflite_pipeline.artifacts import Bundle, QuantizedModel, Samples, TensorInfo
+from tflite_pipeline.artifacts import Bundle, QuantizedModel, Samples
+from tflite_pipeline.dataset.spec import Dataset
+from tflite_pipeline.handoff.border import labels_text
+from tflite_pipeline.handoff.contract import FILE, as_text, write_contract
+from tflite_pipeline.handoff.metadata import DATE, LABELS
+from tflite_pipeline.handoff.model_card import write_card
+from tflite_pipeline.handoff.raw import add_raw
+from tflite_pipeline.handoff.snippets import write_snippets
+from tflite_pipeline.handoff.vectors import make_vectors
 from tflite_pipeline.runtime import litert
 
-FILE = "model.tflite"
-VECTORS = 5
-README = """{name}: {file}
+VERIFY = "verify.py"
+README = """{name}
 
-contract.json   inputs and outputs in the order of the file: shape, dtype, scale, zero point, bytes; preprocessing
-vectors/        real samples: <sample>.<input>.in are the bytes to put in, <sample>.<output>.out the bytes that came out
-                of the interpreter named in contract.json; integer outputs may differ by a step between kernels
+{file}      the model; its TFLite Metadata say the same as the contract, as far as they can
+contract.json     inputs and outputs in the order of the file: shape, dtype, bytes, scale, zero point; classes;
+                  preprocessing; the oldest runtime and what an app has to name for it
+MODEL_CARD.md     what it is, how good it is, where it runs, what it is not made for
+labels.txt        the classes, one a line (only where they are known)
+snippets/         code for this very file: Kotlin, Swift, C++ (TFLM), JavaScript, Python
+vectors/          real samples: <sample>.<input>.in are the bytes to put in, <sample>.<output>.out those that come out;
+                  contract.json says what they mean and by how much the outputs may differ;
+                  <sample>.<input>.raw.png or .npy is the sample before any preprocessing (very large ones are left out)
+verify.py         checks all of it: pip install ai-edge-litert numpy; python verify.py
 
-float = (integer - zero_point) * scale      integer = clip(round(float / scale) + zero_point)
+integer = clip(round(real / scale) + zero_point)      real = (integer - zero_point) * scale
+
+The bytes that your app makes of sample 0 are compared by
+python verify.py --vector 0 --input <input>=<file with the bytes>
 """
 
 
-def bundle(model: QuantizedModel, name: str, preprocessing: Any, samples: Samples | None, out: Path) -> Bundle:
+def bundle(
+    model: QuantizedModel,
+    name: str,
+    told: dict[str, Any],
+    samples: Samples | None,
+    source: tuple[Dataset, int] | None,
+    out: Path,
+) -> Bundle:
     """Write `handoff.zip` below `out`; golden vectors come from the evaluation samples, none where there are none.
 
-    `preprocessing` is the recipe's declaration, as plain JSON values.
+    Args:
+        model: the file.
+        name: the recipe's.
+        told: plain JSON values: `preprocessing` as the recipe declares it, `classes`, `floor` (the oldest runtime),
+            `spread` and `tested` (how far kernels are apart, see `make_vectors`) and `card` (see `write_card`).
+        samples: those of the evaluation.
+        source: the dataset section and the recipe's seed, to give the samples as the dataset has them too.
+        out: an empty folder.
     """
-    inputs, outputs = litert.describe(model.path)
-    contract = {
-        "name": name,
-        "file": {"name": FILE, "sha256": model.sha256, "bytes": model.path.stat().st_size},
-        "scheme": model.scheme,
-        "inputs": [_tensor(info) for info in inputs],
-        "outputs": [_tensor(info) for info in outputs],
-        "classes": list(samples.classes) if samples else [],
-        "preprocessing": preprocessing,
-        "vectors_made_by": f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
+    border = litert.describe(model.path)
+    vectors = make_vectors(model.path, border, samples, told)
+    if source is not None:
+        add_raw(vectors, *source)
+    contract = write_contract(model, name, told, border, vectors.told)
+    texts = {
+        "contract.json": as_text(contract),
+        "README.txt": README.format(name=name, file=FILE),
+        "MODEL_CARD.md": write_card(contract, told["card"]),
+        VERIFY: Path(__file__).with_name(VERIFY).read_text(),
+        **({LABELS: labels_text(told["classes"])} if told["classes"] else {}),
+        **write_snippets(contract, model.path),
     }
     path = out / "handoff.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.write(model.path, FILE, zipfile.ZIP_STORED)  # weights hardly shrink
-        archive.writestr("contract.json", json.dumps(contract, indent=2))
-        archive.writestr("README.txt", README.format(name=name, file=FILE))
-        if samples is not None:
-            _write_vectors(archive, model.path, samples, (inputs, outputs))
+    with zipfile.ZipFile(path, "w") as archive:
+        _add(archive, FILE, model.path.read_bytes(), zipfile.ZIP_STORED)  # weights hardly shrink
+        for place, content in (texts | vectors.files).items():
+            _add(archive, place, content, zipfile.ZIP_DEFLATED)
     return Bundle(path)
 
 
-def _tensor(info: TensorInfo) -> dict[str, Any]:
-    size = int(np.dtype(info.dtype).itemsize * np.prod([abs(dimension) for dimension in info.shape]))
-    row = {"name": info.name, "shape": list(info.shape), "dtype": info.dtype, "bytes": size}
-    return row | ({"scale": info.scale, "zero_point": info.zero_point} if info.scale else {})
-
-
-def _write_vectors(
-    archive: zipfile.ZipFile, model: Path, samples: Samples, border: tuple[Sequence[TensorInfo], Sequence[TensorInfo]]
-) -> None:
-    interpreter = litert.open_interpreter(model)
-    inputs, outputs = border
-    details = interpreter.get_input_details(), interpreter.get_output_details()
-    batch = max(1, abs(inputs[0].shape[0])) if inputs[0].shape else 1
-    for number in range(min(VECTORS, samples.count // batch)):
-        interpreter.reset_all_variables()
-        for info, detail in zip(inputs, details[0], strict=True):
-            array = np.load(samples.inputs.get(info.name) or samples.inputs[""], mmap_mode="r")
-            value = litert.quantize(np.asarray(array[number * batch : (number + 1) * batch]), info)
-            interpreter.set_tensor(detail["index"], value)
-            archive.writestr(f"vectors/{number}.{info.name}.in", value.tobytes())
-        interpreter.invoke()
-        for info, detail in zip(outputs, details[1], strict=True):
-            archive.writestr(f"vectors/{number}.{info.name}.out", interpreter.get_tensor(detail["index"]).tobytes())
+def _add(archive: zipfile.ZipFile, place: str, content: str | bytes, method: int) -> None:
+    """Put a file into the archive with a fixed date, so that equal content makes an equal bundle."""
+    info = zipfile.ZipInfo(place, DATE)
+    info.compress_type, info.external_attr = method, 0o644 << 16
+    archive.writestr(info, content)

@@ -42,13 +42,16 @@ def _resolve_weights(value: Any) -> Any:
 Weights = Annotated[
     Path | Literal["imagenet"] | None,
     BeforeValidator(_resolve_weights),
-    WithJsonSchema({"type": ["string", "null"], "description": "null, imagenet, or the path of a weights file."}),
+    WithJsonSchema({"type": ["string", "null"], "format": "path"}),
 ]
 
 
 class _Model(Section):
     batch: Batch = 1
-    """Samples that the `.tflite` takes at once; `dynamic` leaves it open, which most accelerators refuse."""
+    """Samples that the `.tflite` takes at once. Example: `1` or `dynamic`.
+
+    - `dynamic`: the app decides; most accelerators refuse such a file
+    """
 
 
 class KerasFile(_Model):
@@ -56,7 +59,7 @@ class KerasFile(_Model):
 
     source: Literal["keras_file"]
     path: RecipePath
-    """The `.keras` or `.h5` file."""
+    """The `.keras` or `.h5` file. Example: `flowers.keras` or `${MODELS}/flowers.h5`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell a missing, foreign or truncated file."""
@@ -68,9 +71,9 @@ class SavedModel(_Model):
 
     source: Literal["saved_model"]
     path: RecipePath
-    """The folder that holds `saved_model.pb`."""
+    """The folder that holds `saved_model.pb`. Example: `exports/flowers`."""
     signature: str = "serving_default"
-    """The signature to convert."""
+    """The signature to convert. Example: `serving_default`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell a folder that is none."""
@@ -83,15 +86,17 @@ class Application(_Model):
 
     source: Literal["application"]
     name: str
-    """The function's name, e.g. `MobileNetV2`."""
+    """The function's name. Example: `MobileNetV2`."""
     weights: Weights = None
-    """`null` for random weights, `imagenet` for the published ones, or the path of a weights file."""
+    """`null` for random weights, `imagenet` for the published ones, or the path of a weights file. Example: `imagenet`
+    or
+    `weights/flowers.weights.h5`."""
     input_shape: Annotated[Many[Count], Field(min_length=3, max_length=3)] | None = None
-    """Height, width, channels; the architecture's own default when left out."""
+    """Height, width, channels; the architecture's own default when left out. Example: `[224, 224, 3]`."""
     classes: Count = 1000
-    """Outputs of the classification head."""
+    """Outputs of the classification head. Example: `10`."""
     arguments: dict[str, Any] = {}
-    """More arguments of the function, e.g. `{alpha: 0.35}`."""
+    """More arguments of the function. Example: `{alpha: 0.35}`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell an unknown name and weights that cannot be."""
@@ -109,11 +114,15 @@ class Factory(_Model):
 
     source: Literal["factory"]
     function: Annotated[str, Field(pattern=FUNCTION)]
-    """`package.module:function`, importable from the recipe's folder or the environment."""
+    """`package.module:function`, importable from the recipe's folder or the environment. Example: `my_models:build`."""
     arguments: dict[str, Any] = {}
-    """Keyword arguments of the function."""
+    """Keyword arguments of the function. Example: `{width: 32}`."""
     keras: Literal[2, 3] = 3
-    """Which Keras the function uses: 3 (`keras`) or 2 (`tf_keras`)."""
+    """Which Keras the function uses. Example: `2`.
+
+    - `3`: the package `keras`
+    - `2`: the package `tf_keras`
+    """
 
 
 class TfliteFile(_Model):
@@ -121,9 +130,9 @@ class TfliteFile(_Model):
 
     source: Literal["tflite"]
     path: RecipePath
-    """The float `.tflite` file."""
+    """The float `.tflite` file. Example: `flowers_float32.tflite`."""
     original: RecipePath | None = None
-    """The Keras file that it was converted from: then parity of the two is checked."""
+    """The Keras file that it was converted from: then parity of the two is checked. Example: `flowers.keras`."""
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell a missing or foreign file."""

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError, create_model
 
 from tflite_pipeline.errors import Problem, RecipeError
+from tflite_pipeline.recipe.decisions import Decision, decide
 from tflite_pipeline.recipe.inherit import read_chain
 from tflite_pipeline.recipe.overrides import apply_overrides
 from tflite_pipeline.recipe.problems import field_mistakes
@@ -33,12 +34,14 @@ class LoadedRecipe:
         path: The file it was read from, as it was given.
         sha256: Stands for everything that the recipe says, wherever it says it (bases and overrides included).
         resolved: A recipe file that says all of it in one place, with every default; loads to the same recipe.
+        decisions: What it left open and its targets decided.
     """
 
     recipe: Recipe
     path: Path
     sha256: str
     resolved: str
+    decisions: tuple[Decision, ...] = ()
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), allow_code: bool = False) -> LoadedRecipe:
@@ -63,9 +66,12 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), allow_code: boo
     ]
     if recipe is None or findings:
         raise RecipeError(_in_order(findings, sheet))
+    recipe, decisions = decide(recipe)
     content = resolved(recipe)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return LoadedRecipe(recipe, Path(path), hashlib.sha256(canonical.encode()).hexdigest(), to_yaml(content))
+    sha256 = hashlib.sha256(canonical.encode()).hexdigest()
+    head = "".join(f"# {decision}\n" for decision in decisions)
+    return LoadedRecipe(recipe, Path(path), sha256, head + to_yaml(content), decisions)
 
 
 def judge(data: dict[str, Any], allow_code: bool) -> tuple[Recipe | None, list[Mistake]]:

@@ -10,14 +10,13 @@ from tflite_pipeline.convert.spec import Quantization, passes_text
 from tflite_pipeline.dataset import spec as dataset_spec
 from tflite_pipeline.dataset.mistakes import overlap_mistakes, role_mistakes
 from tflite_pipeline.dataset.spec import Dataset, Rows
-from tflite_pipeline.errors import did_you_mean
 from tflite_pipeline.model import spec as model_spec
 from tflite_pipeline.model.spec import Model
 from tflite_pipeline.recipe.samples import after, lacks_labels, raw_shapes, unlabelled
+from tflite_pipeline.recipe.target_rules import TARGET_RULES
 from tflite_pipeline.recipe.training_rules import TRAINING_RULES
 from tflite_pipeline.schemes import SCHEMES
 from tflite_pipeline.spec import Mistake
-from tflite_pipeline.targets.names import TARGET_SUMMARIES
 from tflite_pipeline.train.spec import Training, Tune, steps_of
 from tflite_pipeline.validate.spec import NEED_LABELS, Validation
 
@@ -106,14 +105,6 @@ def _code_text(function: str) -> str:
     return f"must not run code without --allow-code. Got function: {function}. Add --allow-code if you trust it."
 
 
-def _known_targets(targets: tuple[str, ...]) -> Iterator[Mistake]:
-    for position, target in enumerate(targets):
-        if target not in TARGET_SUMMARIES:
-            lead = "must be one of" if len(TARGET_SUMMARIES) > 1 else "must be"
-            listed, hint = ", ".join(TARGET_SUMMARIES), did_you_mean(target, TARGET_SUMMARIES)
-            yield ("targets", position), f"{lead} {listed}. Got '{target}'.{hint}"
-
-
 def _default_rows(training: Training | None, quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:
     """Check the rows that the recipe does not name but uses; those that it names, the dataset checks itself."""
     for role, used in (("training", training is not None), ("calibration", quantization.needs_samples)):
@@ -161,7 +152,7 @@ RULES: tuple[Rule, ...] = (
     _finished_files_stay,
     _code_is_allowed,
     _data_code_is_allowed,
-    _known_targets,
+    *TARGET_RULES,
     _default_rows,
     _preprocessing_fits,
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 
 from tflite_pipeline.dataset import spec as dataset_spec
-from tflite_pipeline.dataset.spec import Dataset, Step
+from tflite_pipeline.dataset.spec import Dataset
+from tflite_pipeline.dataset.steps import Step
 
 Shape = tuple[int | None, ...]
 """Sizes without the batch dimension; None is one that the recipe alone does not tell."""

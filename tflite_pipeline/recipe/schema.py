@@ -1,17 +1,11 @@
-"""The whole recipe as one class, made of the sections that the stages own; and its JSON Schema for editors."""
+"""The whole recipe as one class, made of the sections that the stages own."""
 
 from __future__ import annotations
 
-import ast
-import inspect
-import itertools
-import textwrap
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.dataset.spec import Dataset
@@ -20,9 +14,11 @@ from tflite_pipeline.profile.spec import Latency
 from tflite_pipeline.recipe.yaml_text import shown
 from tflite_pipeline.schemes import SCHEMES, Precision, permits, precisions_of
 from tflite_pipeline.spec import Many, Mistake, Section
+from tflite_pipeline.targets.names import TARGET_SUMMARIES
 from tflite_pipeline.train.spec import Training
 from tflite_pipeline.validate.spec import Validation
 
+TargetName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(TARGET_SUMMARIES)})]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 KINDS = ("source", "method")
 """Keys that decide what the others of a mapping mean."""
@@ -38,7 +34,14 @@ class Search(Section):
     """What `tflite-pipeline search` may try; means nothing to the other commands."""
 
     allow: Many[Precision] = get_args(Precision)
-    """What weights and activations may be; schemes and layers that need anything else are left out."""
+    """What weights and activations may be; schemes and layers that need anything else are left out. Example: `[int8]`.
+
+    - `float32`: as the model is
+    - `float16`: 16-bit floating point
+    - `int16`: 16-bit integers, for activations
+    - `int8`: 8-bit integers
+    - `int4`: 4-bit integers, for weights
+    """
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell a list that no scheme can do with."""
@@ -52,66 +55,27 @@ class Recipe(Section):
     """One reproducible run: which model, which data, which scheme, and what the result must hold."""
 
     recipe: Annotated[Literal[1], BeforeValidator(_check_version, json_schema_input_type=Literal[1])]
-    """The version of the recipe's form."""
+    """The version of the recipe's form. Example: `1`."""
     name: Annotated[str, Field(pattern=NAME)]
-    """The name of the result folder."""
+    """The name of the result folder. Example: `flowers`."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Decides every random choice of the run."""
+    """Decides every random choice of the run. Example: `1`."""
     model: Model
-    """Where the float model comes from."""
+    """Where the float model comes from. Example: `{source: keras_file, path: flowers.keras}`."""
     dataset: Dataset | None = None
-    """Samples to train, calibrate and evaluate with; needed by calibrated schemes and by metrics."""
+    """Samples to train, calibrate and evaluate with; needed by calibrated schemes and by metrics.
+    Example: `{source: image_folder, path: flowers, splits: {train: 0.8, test: 0.2}}`."""
     training: Training | None = None
-    """Train the model before it is exported, or the exported graph; one step, or a list of steps."""
+    """Train the model before it is exported, or the exported graph; one step, or a list of steps.
+    Example: `{method: qat}` or `[{method: prune, sparsity: 0.5}, {method: qat}]`."""
     quantization: Quantization
-    """What the file holds."""
+    """What the file holds. Example: `{scheme: full_int8, io: int8}`."""
     validation: Validation = Validation()
-    """What is measured, and what the file must hold to be delivered."""
+    """What is measured, and what the file must hold to be delivered.
+    Example: `{metrics: [top1], gates: {max_drop: {top1: 0.01}}}`."""
     profile: Latency = Latency()
-    """How latency is measured."""
-    targets: Many[str] = ("litert",)
-    """Runtimes and devices that the file must run on."""
+    """How latency is measured. Example: `{threads: 2}`."""
+    targets: Many[TargetName] = ("litert",)
+    """Runtimes and devices that the file must run on. Example: `[litert, android-tflite-2.16]`."""
     search: Search = Search()
-    """What a search may try."""
-
-
-class _EditorSchema(GenerateJsonSchema):
-    """Takes descriptions from the strings below the keys, and lets short forms pass.
-
-    A short form is taken where a check runs before the types and says nothing of what it takes. pydantic itself can
-    read the strings, but it does so whenever a class is made, which would cost every start 20 ms.
-    """
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        known = super().model_schema(schema)
-        for name, text in _described_keys(schema["cls"]).items():
-            known["properties"][name]["description"] = text
-        return known
-
-    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
-        known = super().function_before_schema(schema)
-        if "json_schema_input_schema" in schema:
-            return known
-        return {"anyOf": [known, {"type": ["string", "number", "array"]}]}
-
-
-def _described_keys(section: type) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for base in reversed(section.__mro__[: section.__mro__.index(Section)]):
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        body = getattr(definition, "body", [])
-        for key, text in itertools.pairwise(body):
-            match key, text:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                    texts[name] = inspect.cleandoc(words)
-    return texts
-
-
-def json_schema() -> dict[str, Any]:
-    """Describe a recipe file as JSON Schema (draft 2020-12); takes every sound recipe, short forms too."""
-    schema = Recipe.model_json_schema(schema_generator=_EditorSchema)
-    schema["properties"]["extends"] = {
-        "type": "string",
-        "description": "A recipe, relative to this one, whose keys hold where this one does not give them.",
-    }
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+    """What a search may try. Example: `{allow: [int8]}`."""

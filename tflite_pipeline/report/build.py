@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline.artifacts import Evaluation, Profile, QuantizedModel, Reference, Samples, to_json
+from tflite_pipeline.artifacts import Evaluation, Kernels, Profile, QuantizedModel, Reference, Samples, to_json
 
 FILE_NAMES = {"passed": "model.tflite", "failed": "model.FAILED.tflite", "undecided": "model.UNDECIDED.tflite"}
 """A file that did not pass its gates never gets the good name."""
 
 LATENCY_NOTE = "measured on the host that ran the recipe, which says little about a phone"
+
+NO_KERNELS: dict[str, Any] = {"samples": 0, "ops": 0, "rows": [], "spread": {}, "tested": [], "findings": []}
+"""Without evaluation samples."""
+
+NO_LAYERS: dict[str, Any] = {"samples": 0, "rows": [], "note": "Not measured."}
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Facts:
 
     `training` is empty, or `{steps: [{method, epochs, best_epoch, history}], kept}`: `history` has a row of figures an
     epoch, `best_epoch` is the number of the row whose weights were kept. `recovery` is empty, or `{asked, used, left:
-    [texts], tried: [{passes, sqnr_db, sha256}], judged_on: samples}`, the last two where several were tried.
+    [texts], tried: [{passes, sqnr_db, fingerprint}], judged_on: samples}`, the last two where several were tried.
+    `layers` is `{samples, rows, note}`: the errors of each op, with cause and remedy, or a note why there are none.
     """
 
     recipe: dict[str, Any]
@@ -40,6 +46,8 @@ class Facts:
     versions: dict[str, str]
     training: dict[str, Any] = field(default_factory=dict)
     recovery: dict[str, Any] = field(default_factory=dict)
+    kernels: Kernels | None = None
+    layers: dict[str, Any] = field(default_factory=lambda: dict(NO_LAYERS))
 
 
 def build_report(facts: Facts) -> dict[str, Any]:
@@ -53,6 +61,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "model": {
             "file": FILE_NAMES[facts.verdict],
             "sha256": quantized.sha256,
+            "fingerprint": facts.evaluation.fingerprint,
             "bytes": quantized.path.stat().st_size,
         },
         "reference": {"bytes": facts.reference.path.stat().st_size, "origin": facts.reference.origin},
@@ -66,10 +75,13 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "metrics": facts.evaluation.metrics,
         "agreement": facts.evaluation.agreement,
         "confusion": facts.evaluation.confusion,
+        "disagreements": facts.evaluation.disagreements,
+        "layers": facts.layers,
         "parity": facts.evaluation.parity,
         "gates": facts.gates,
         "audit": audit,
         "targets": facts.targets,
+        "kernels": facts.kernels.found if facts.kernels else NO_KERNELS,
         "latency": _latency(facts.profiles),
         "memory": {f"{label}_bytes": profile.peak_memory for label, profile in facts.profiles.items()},
         "calibration": facts.calibration,

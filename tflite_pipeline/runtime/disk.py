@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from tflite_pipeline.errors import StageError
 
@@ -26,6 +29,13 @@ _REMEDIES = {
 }
 
 
+def put(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a file beside `path`, then put it in its place: whoever reads `path` never sees half of it."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    write(fresh)
+    fresh.replace(path)
+
+
 @contextlib.contextmanager
 def disk_errors_told() -> Iterator[None]:
     """Turn what the disk, its space or its permissions refuse inside the block into a StageError.
@@ -38,4 +48,4 @@ def disk_errors_told() -> Iterator[None]:
         if error.errno not in _REMEDIES:
             raise
         what = f"cannot use '{error.filename}'" if error.filename is not None else "cannot write a file"
-        raise StageError(f"{what}: {error.strerror}.", _REMEDIES[error.errno]) from error
+        raise StageError(f"{what}: {error.strerror}.", _REMEDIES[error.errno], topic="disk") from error

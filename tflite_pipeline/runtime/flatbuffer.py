@@ -11,6 +11,8 @@ import numpy as np
 FILE_MARK = b"TFL3"
 OLD_CODES = 127
 """Numbers of operators above do not fit the field that older readers look at; there it holds this one."""
+_ALIGNMENT = 16
+"""Of the data of a buffer, as the schema wants it."""
 
 
 def unpack(file: Path | bytes) -> Any:
@@ -46,6 +48,22 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+def with_metadata(file: Path | bytes, name: str, content: bytes) -> bytes:
+    """Give a file an entry among its metadata, in the place of those of that name; what it computes stays as it is."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = unpack(file)
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer = name, len(model.buffers)
+    buffer.data = np.frombuffer(content, np.uint8)
+    replaced = [old for old in model.metadata or [] if old.name == name.encode()]
+    for old in replaced:
+        model.buffers[old.buffer].data = None  # its number stays, since others follow it
+    model.metadata = [*(old for old in model.metadata or [] if old not in replaced), entry]
+    model.buffers.append(buffer)
+    return pack(model)
+
+
 @cache
 def _sharing_builder() -> Any:
     import flatbuffers
@@ -58,7 +76,8 @@ def _sharing_builder() -> Any:
             self._written: dict[tuple[str, bytes], int] = {}
 
         def CreateNumpyVector(self, x: Any) -> int:
-            if x.dtype.itemsize == 1:  # data of buffers, which have an alignment of their own
+            if x.dtype.itemsize == 1:  # data of buffers
+                self.Prep(_ALIGNMENT, x.size)
                 return int(super().CreateNumpyVector(x))
             key = x.dtype.str, x.tobytes()
             if key not in self._written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from tflite_pipeline.artifacts import Samples, TensorInfo
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.delegates import count_delegated
 from tflite_pipeline.runtime.graph import read_graphs
 from tflite_pipeline.runtime.progress import advance
 from tflite_pipeline.runtime.rows import Rows, stored_rows
@@ -220,12 +222,13 @@ def _same(info: TensorInfo, fast: Array, slow: Array) -> bool:
 
 
 class Session:
-    """One interpreter at the job's shapes; used by one thread at a time."""
+    """One interpreter at the job's shapes; used by one thread at a time. `nanoseconds` tells of the last inference."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, kernels: litert.Kernels = "xnnpack", threads: int = 1) -> None:
         """Load the job's file. Raises StageError where it does not load at these shapes."""
         self._job = job
-        self._interpreter = litert.open_interpreter(job.path, shapes=job.shapes)
+        self._interpreter = litert.open_interpreter(job.path, threads, kernels=kernels, shapes=job.shapes)
+        self.nanoseconds = 0
         self._inputs = [row["index"] for row in self._interpreter.get_input_details()]
         self._outputs = [row["index"] for row in self._interpreter.get_output_details()]
 
@@ -244,12 +247,18 @@ class Session:
             if kept < job.rows:
                 chunk = np.concatenate([chunk, np.repeat(chunk[-1:], job.rows - kept, axis=0)])
             self._interpreter.set_tensor(index, litert.quantize(chunk, info).reshape(shape))
+        begin = time.perf_counter_ns()
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
             cause = " ".join(str(error).split())
             raise StageError(f"LiteRT failed to run '{job.path}' on sample {start}: {cause}") from error
+        self.nanoseconds = time.perf_counter_ns() - begin
         return [self._rows(*pair)[:kept] for pair in zip(self._outputs, job.outputs, strict=True)]
+
+    def count_delegated(self) -> tuple[int, int]:
+        """Count the ops that XNNPACK computes, and all of them."""
+        return count_delegated(self._interpreter)
 
     def _rows(self, index: int, info: TensorInfo) -> Array:
         if info.dtype == "float32":

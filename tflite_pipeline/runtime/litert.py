@@ -13,7 +13,8 @@ import numpy.typing as npt
 from tflite_pipeline.artifacts import TensorInfo
 from tflite_pipeline.errors import StageError
 
-Kernels = Literal["default", "reference"]
+Kernels = Literal["xnnpack", "builtin", "reference"]
+_RESOLVERS = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
 
 _TENSOR_TYPES = {"BOOL": "bool", "STRING": "object"}
 """Names of the schema that are not numpy's in capitals."""
@@ -23,18 +24,19 @@ def open_interpreter(
     path: Path,
     threads: int = 1,
     batch: int | None = None,
-    kernels: Kernels = "default",
+    kernels: Kernels = "xnnpack",
     shapes: Sequence[Sequence[int]] | None = None,
 ) -> Any:
     """Load a file, with its tensors allocated.
 
     `batch` resizes the first dimension of every input, `shapes` gives every input a whole shape; without them a
-    dimension that may vary is 1. Kernels are XNNPACK's where it has one (`default`) or the plain `reference` ones.
+    dimension that may vary is 1. Kernels are XNNPACK's where it has one, as apps have them by default, LiteRT's own
+    optimized ones (`builtin`), or its plain `reference` ones.
     Raises StageError where the file does not load, or where the graph refuses the shapes.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    resolver = OpResolverType.AUTO if kernels == "default" else OpResolverType.BUILTIN_REF
+    resolver = OpResolverType[_RESOLVERS[kernels]]
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=threads, experimental_op_resolver_type=resolver)
         for row, shape in zip(interpreter.get_input_details(), _wanted(interpreter, batch, shapes), strict=True):

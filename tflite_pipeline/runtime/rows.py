@@ -51,6 +51,28 @@ class StoredRows:
         return values.reshape(count, *self.shape[1:])
 
 
+@dataclass(frozen=True)
+class PickedRows:
+    """Some rows of an array, in an order of their own; they are read when asked for."""
+
+    whole: Rows
+    picked: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of all dimensions."""
+        return (len(self.picked), *self.whole.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What an element is."""
+        return self.whole.dtype
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Read rows by their places in the order."""
+        return np.concatenate([self.whole[row : row + 1] for row in self.picked[rows]])
+
+
 def stored_rows(path: Path) -> Rows:
     """Open an `.npy` file whose first axis are rows; the errors are those of `np.load`."""
     mapped: np.memmap[Any, Any] = np.load(path, mmap_mode="r")

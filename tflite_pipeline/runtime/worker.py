@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from tflite_pipeline.errors import PipelineError, StageError
+from tflite_pipeline.errors import PipelineError, StageError, Topic
 from tflite_pipeline.runtime import progress
 from tflite_pipeline.runtime.disk import disk_errors_told
 
@@ -35,10 +35,14 @@ CHATTER = re.compile(r"[IW]\d{4} \d\d|WARNING: All log messages before absl|To e
 """What TensorFlow prints whenever it starts, perhaps in another child that writes to the same log."""
 PROGRESS_SECONDS = 0.1
 LESS_MEMORY = "Use fewer samples or a smaller batch."
-_CAUSES = {
-    -signal.SIGKILL: f"The system may have run out of memory. {LESS_MEMORY}",
-    -signal.SIGBUS: "The disk may be full, or a file was cut short while it was read: free some disk, and run again.",
+_CAUSES: dict[int, tuple[Topic, str]] = {
+    -signal.SIGKILL: ("memory", f"The system may have run out of memory. {LESS_MEMORY}"),
+    -signal.SIGBUS: (
+        "disk",
+        "The disk may be full, or a file was cut short while it was read: free some disk, and run again.",
+    ),
 }
+"""By exit code: the code of the error, and the remedy."""
 
 
 class Workers:
@@ -136,8 +140,8 @@ class Workers:
         code = child.exitcode or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         usual = f"The library that crashed printed the last lines; the whole output is in {self._log}."
-        remedy = _CAUSES.get(code, usual)
-        return StageError(f"the process that did the work {how}.", remedy, log=_tail(self._log, log_start))
+        topic, remedy = _CAUSES.get(code, ("crash", usual))
+        return StageError(f"the process that did the work {how}.", remedy, log=_tail(self._log, log_start), topic=topic)
 
 
 def _tail(log: Path, start: int) -> str:
@@ -211,10 +215,10 @@ def _answer(function: Callable[..., Any], args: tuple[Any, ...], log: Path) -> t
     except SystemExit as error:
         return ("failed", StageError(f"the code called sys.exit({error.code!r}).", "Let it return, or raise an error."))
     except MemoryError as error:
-        return ("failed", StageError(f"the memory is used up. {error}".rstrip(), LESS_MEMORY))
+        return ("failed", StageError(f"the memory is used up. {error}".rstrip(), LESS_MEMORY, topic="memory"))
     except Exception as error:
         traceback.print_exc()
-        return ("failed", StageError(_first_line(error), f"The traceback is in {log}."))
+        return ("failed", StageError(_first_line(error), f"The traceback is in {log}.", topic="bug"))
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from tflite_pipeline.schemes import SCHEMES, permits
 from tflite_pipeline.search.fallbacks import Fallback, fallbacks, without_qat
 from tflite_pipeline.search.request import Request
 from tflite_pipeline.search.variants import effective, read_content
+from tflite_pipeline.targets.demands import able_schemes
 from tflite_pipeline.train.spec import Tune, steps_of
 
 Rules = tuple[dict[str, str], ...]
@@ -78,8 +79,9 @@ class Space:
 
     @property
     def schemes(self) -> tuple[str, ...]:
-        """The schemes for all layers that are allowed."""
-        return tuple(name for name in SCHEMES if permits(self.base.search.allow, name))
+        """The schemes for all layers that are allowed, and that no target refuses."""
+        able = able_schemes(self.base.targets)
+        return tuple(name for name in SCHEMES if name in able and permits(self.base.search.allow, name))
 
     @property
     def whole(self) -> tuple[str, ...]:

@@ -120,7 +120,8 @@ class Bed:
         file = made.chain.made.file.artifact
         entry = Entry(file.path, file.sha256, 0.0, True)
         where = [HOST, tool_versions()]
-        targets = runner.run("targets", TargetChecks, check_targets, recipe.targets, entry, also=where).artifact
+        args = (recipe.targets, entry, made.chain.reference.artifact.layers)
+        targets = runner.run("targets", TargetChecks, check_targets, *args, also=where).artifact
         calibration = made.chain.calibration
         gates = judge(
             recipe.validation.gates.model_copy(update={"max_latency_ms": None}),

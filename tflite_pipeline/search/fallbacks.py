@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from tflite_pipeline.convert.spec import EngineName, Io
 from tflite_pipeline.recipe.training_rules import GATES_OF_QAT, can_round
 from tflite_pipeline.schemes import SCHEMES, Scheme
+from tflite_pipeline.targets.demands import choose_io
 
 SCHEME = "quantization.scheme"
 _FOR_INTEGERS = {"calibration": "{}", "rules": "[]", "allow_float": "[]", "symmetric_activations": "false"}
@@ -41,14 +42,16 @@ def fallbacks(content: Mapping[str, Any], scheme: str, methods: Collection[str])
         return ()
     section = content.get("quantization")
     return (
-        *(_quantization(section, scheme, methods) if isinstance(section, Mapping) else ()),
+        *(_quantization(section, scheme, methods, targets_of(content)) if isinstance(section, Mapping) else ()),
         *_training(content, scheme),
     )
 
 
-def _quantization(section: Mapping[str, Any], scheme: str, methods: Collection[str]) -> Iterator[Fallback]:
+def _quantization(
+    section: Mapping[str, Any], scheme: str, methods: Collection[str], targets: Sequence[str]
+) -> Iterator[Fallback]:
     row = SCHEMES[scheme]
-    yield from _replaced(section, row)
+    yield from _replaced(section, row, choose_io(scheme, targets))
     if not row.calibrated:
         yield from _taken_back(section, row)
         return
@@ -66,9 +69,15 @@ def methods_of(section: Any) -> list[str]:
     return [str(part["method"]) for part in parts if isinstance(part, Mapping) and "method" in part]
 
 
-def _replaced(section: Mapping[str, Any], row: Scheme) -> Iterator[Fallback]:
+def targets_of(content: Mapping[str, Any]) -> list[str]:
+    """List the targets that a recipe, as it was read, names."""
+    targets = content.get("targets")
+    return [name for name in targets if isinstance(name, str)] if isinstance(targets, list) else []
+
+
+def _replaced(section: Mapping[str, Any], row: Scheme, io: str) -> Iterator[Fallback]:
     choices = (
-        ("io", get_args(Io), row.io, "float32"),
+        ("io", get_args(Io), row.io, io),
         ("engine", get_args(EngineName), ("auto", *row.engines), "auto"),
     )
     for name, known, able, instead in choices:

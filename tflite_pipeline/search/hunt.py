@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,7 +38,11 @@ class SearchObserver(Observer, Protocol):
 
 @dataclass
 class Hunt:
-    """The candidates so far and the best of them; `keep` writes down where the search is, after each step."""
+    """The candidates so far and the best of them; `keep` writes down where the search is, after each step.
+
+    `timeline` has a row for each time that something became known of a candidate, with the seconds of work until then;
+    `earlier` has those seconds, by candidate and status, of what an earlier attempt found out.
+    """
 
     bed: Bed
     space: Space
@@ -48,6 +52,8 @@ class Hunt:
     trials: list[Trial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     best: Trial | None = None
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    earlier: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def objective(self) -> Objective:
@@ -175,9 +181,18 @@ class Hunt:
         self._tell(trial)
 
     def _tell(self, trial: Trial) -> None:
+        self._note_moment(trial)
         self.keep(self)
         if trial.status != "made":
             self.observer.tried(trial.row(), self.best.row() if self.best else None)
+
+    def _note_moment(self, trial: Trial) -> None:
+        best = self.best.choice.name if self.best else None
+        told = {"candidate": trial.choice.name, "status": trial.status, "best": best}
+        before = [{key: row[key] for key in told} for row in self.timeline]
+        if trial.status != "made" and told not in before:
+            seconds = self.earlier.get((trial.choice.name, trial.status), self.clock.spent)
+            self.timeline.append(told | {"seconds": round(seconds, 3)})
 
 
 def _rank(trial: Trial) -> tuple[float, float]:

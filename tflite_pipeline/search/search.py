@@ -12,6 +12,7 @@ from tflite_pipeline.artifacts import to_json
 from tflite_pipeline.bench import Bench, Options, open_bench
 from tflite_pipeline.errors import LimitError, StageError
 from tflite_pipeline.pipeline import run_on
+from tflite_pipeline.publish import versions
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.search.candidates import Space
 from tflite_pipeline.search.clock import Clock, OutOfTimeError
@@ -21,6 +22,7 @@ from tflite_pipeline.search.moves import polish, try_layers, try_schemes, try_tr
 from tflite_pipeline.search.request import Request, load_base
 from tflite_pipeline.search.shelf import BEST, Shelf
 from tflite_pipeline.search.trial import Trial
+from tflite_pipeline.search.untried import left_out
 
 PHASES: tuple[tuple[str, Callable[[Hunt], None]], ...] = (
     ("schemes", try_schemes),
@@ -28,6 +30,8 @@ PHASES: tuple[tuple[str, Callable[[Hunt], None]], ...] = (
     ("training", try_training),
     ("polish", polish),
 )
+FULL = ("verdict", "model", "reference", "metrics", "agreement", "gates", "latency", "samples")
+"""What the table has of the report of the full run."""
 OUT_OF_TIME = "the budget was spent before all moves were tried; the same command with a larger one goes on"
 
 
@@ -41,6 +45,7 @@ def search(request: Request, options: Options, observer: SearchObserver) -> dict
     shelf = Shelf.of(base.recipe.name, options)
     asked = _asked(request, base)
     before = {} if options.force else shelf.earlier(asked)
+    shelf.forget_pages()
     if not before:
         shelf.clear()
     with open_bench(Path(request.path), shelf.folder.name, options) as bench:
@@ -53,7 +58,8 @@ def search(request: Request, options: Options, observer: SearchObserver) -> dict
             best = hunt.best or hunt.nearest()
             shelf.keep(_table(hunt, base, shelf, asked), best, hunt.best is not None)
 
-        hunt = Hunt(Bed(bench, observer, metric), space, clock, observer, keep)
+        moments = {(row["candidate"], row["status"]): row["seconds"] for row in before.get("timeline", ())}
+        hunt = Hunt(Bed(bench, observer, metric), space, clock, observer, keep, earlier=moments)
         _try_all(hunt)
         return _finish(hunt, bench, base, shelf, asked)
 
@@ -96,12 +102,19 @@ def _finish(hunt: Hunt, bench: Bench, base: LoadedRecipe, shelf: Shelf, asked: s
             raise StageError(f"{text}{report['model']['sha256']}.", "Run with --force, and report it if it stays.")
     table = {**_table(hunt, base, shelf, asked), "finished": True}
     if report:
-        table |= {"passed": report["passed"], "full": {key: report[key] for key in ("metrics", "agreement", "latency")}}
+        table |= {"passed": report["passed"], "full": {key: report[key] for key in FULL}}
+        table |= {"layers": [_layer(row) for row in report["layers"]["rows"]]}
     if winner is None and last is not None and last.search is not None:
         table |= {"nearest": last.choice.name, "gap": last.worst - hunt.space.request.max_drop}
     shelf.lay_out(table, hunt.trials, winner)
     shelf.keep(table, last, winner is not None and table["passed"])
+    shelf.show(table, hunt.trials)
     return table
+
+
+def _layer(row: dict[str, Any]) -> dict[str, Any]:
+    """Give what an op of the winner computes in, of its row in the report."""
+    return {key: row[key] for key in ("op", "layer", "tensor", "activations", "weights", "sqnr_db")}
 
 
 def _check(hunt: Hunt) -> Trial | None:
@@ -153,6 +166,10 @@ def _table(hunt: Hunt, base: LoadedRecipe, shelf: Shelf, asked: str) -> dict[str
         "gap": None,
         "passed": None,
         "full": {},
+        "left_out": [vars(row) for row in left_out(hunt.space)],
+        "timeline": list(hunt.timeline),
+        "layers": [],
+        "versions": versions(),
         "notes": list(hunt.notes),
         "rows": [to_json(trial.row()) for trial in hunt.trials],
         "steps": sorted(map(list, hunt.clock.done)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ from tflite_pipeline.bench import Options
 from tflite_pipeline.errors import Problem, RecipeError
 from tflite_pipeline.recipe.load import LoadedRecipe
 from tflite_pipeline.report.build import write_json
+from tflite_pipeline.report.search_page import PAGE, search_page
+from tflite_pipeline.report.search_summary import SUMMARY, search_summary
+from tflite_pipeline.runtime.disk import put
 from tflite_pipeline.search.pareto import draw, front, point
 from tflite_pipeline.search.trial import Trial
 from tflite_pipeline.store import refuse_foreign_folders
@@ -88,11 +90,19 @@ class Shelf:
         self._put("pareto.svg", lambda path: draw(table, points, path))
         return points
 
+    def forget_pages(self) -> None:
+        """Delete what shows an earlier attempt."""
+        for name in (PAGE, SUMMARY):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def show(self, table: dict[str, Any], trials: Sequence[Trial]) -> None:
+        """Write the page, and the summary with the same numbers."""
+        recipes = {trial.choice.name: trial.candidate.loaded.resolved for trial in trials if trial.candidate}
+        self._put(PAGE, lambda path: path.write_text(search_page(table, recipes)))
+        self._put(SUMMARY, lambda path: path.write_text(search_summary(table)))
+
     def _put(self, name: str, write: Callable[[Path], Any]) -> None:
-        path = self.folder / name
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        write(fresh)
-        fresh.replace(path)
+        put(self.folder / name, write)
 
 
 def _write(text: str, path: Path) -> None:

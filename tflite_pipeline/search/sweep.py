@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -14,7 +13,11 @@ from typing import Any, Protocol
 from tflite_pipeline.bench import Bench, Options, open_bench
 from tflite_pipeline.errors import LimitError, PipelineError, Problem, RecipeError, StageError
 from tflite_pipeline.pipeline import run_on
+from tflite_pipeline.publish import versions
 from tflite_pipeline.report.build import write_json
+from tflite_pipeline.report.sweep_page import PAGE, sweep_page
+from tflite_pipeline.report.sweep_summary import SUMMARY, sweep_summary
+from tflite_pipeline.runtime.disk import put
 from tflite_pipeline.search.rows import best_row, failed_row, judged_row, waiting_row
 from tflite_pipeline.search.variants import Variant
 from tflite_pipeline.stage import Observer
@@ -64,12 +67,15 @@ def sweep(path: str, variants: Sequence[Variant], options: Options, observer: Sw
     with open_bench(Path(path), folder.name, options) as bench:
         _clear(folder, {variant.folder for variant in variants})
         table = _write(folder, path, variants, rows)
-        for position, variant in enumerate(variants):
-            observer.variant(position + 1, variant.name)
-            begin = time.perf_counter()
-            rows[position] = _row(bench, variant, folder / variant.folder, observer, failed_before)
-            table = _write(folder, path, variants, rows)
-            observer.judged(rows[position], time.perf_counter() - begin)
+        try:
+            for position, variant in enumerate(variants):
+                observer.variant(position + 1, variant.name)
+                begin = time.perf_counter()
+                rows[position] = _row(bench, variant, folder / variant.folder, observer, failed_before)
+                table = _write(folder, path, variants, rows)
+                observer.judged(rows[position], time.perf_counter() - begin)
+        finally:  # one that is interrupted shows what it has
+            _show(folder, table, variants)
     return table
 
 
@@ -98,13 +104,21 @@ def _row(
     return failed_row(variant, failure)
 
 
+def _show(folder: Path, table: dict[str, Any], variants: Sequence[Variant]) -> None:
+    recipes = {variant.name: variant.loaded.resolved for variant in variants}
+    put(folder / PAGE, lambda path: path.write_text(sweep_page(table, recipes)))
+    put(folder / SUMMARY, lambda path: path.write_text(sweep_summary(table)))
+
+
 def _without_quantization(variant: Variant) -> str:
     rest = variant.loaded.recipe.model_dump(mode="json", exclude={"quantization": True, "dataset": {"calibration"}})
     return json.dumps(rest, sort_keys=True)
 
 
 def _clear(folder: Path, keep: set[str]) -> None:
-    """Delete the results of an earlier sweep into this folder that are none of this one's."""
+    """Delete the results of an earlier sweep into this folder that are none of this one's, and what shows them."""
+    for name in (PAGE, SUMMARY):
+        (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         before = json.loads((folder / SWEEP_MARK).read_text())
         for name in {str(row["folder"]) for row in before["rows"]} - keep:
@@ -119,10 +133,9 @@ def _write(folder: Path, path: str, variants: Sequence[Variant], rows: Sequence[
         "recipe": {"name": variants[0].loaded.recipe.name, "path": path},
         "folder": str(folder),
         "best": best["variant"] if best else None,
+        "versions": versions(),
         "rows": list(rows),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{SWEEP_MARK}.{os.getpid()}"
-    write_json(fresh, table)
-    fresh.replace(folder / SWEEP_MARK)
+    put(folder / SWEEP_MARK, lambda path: write_json(path, table))
     return table

@@ -16,7 +16,8 @@ from tflite_pipeline.recipe.load import LoadedRecipe, load_recipe
 from tflite_pipeline.recipe.overrides import apply_overrides
 from tflite_pipeline.recipe.yaml_text import read_scalar, read_yaml, shown
 from tflite_pipeline.schemes import SCHEMES
-from tflite_pipeline.search.fallbacks import SCHEME, Fallback, fallbacks, means_nothing, methods_of
+from tflite_pipeline.search.fallbacks import SCHEME, Fallback, fallbacks, means_nothing, methods_of, targets_of
+from tflite_pipeline.targets.demands import able_schemes
 
 _FOLDER_LENGTH = 100
 _NAMES_SHOWN = 3
@@ -163,14 +164,17 @@ def _schemes(schemes: str | None, by_key: _Axis | None) -> tuple[str, ...]:
 
 
 def _fitting(content: Mapping[str, Any]) -> dict[str, bool]:
-    """Give the schemes that the recipe's data allow, and whether it is the recipe's own; `mixed` only where it is."""
+    """Give the schemes that the recipe's data and targets allow, and whether it is the recipe's own.
+
+    `mixed` is there only where it is the recipe's own.
+    """
     section = content.get("quantization")
     own = section.get("scheme") if isinstance(section, Mapping) else None
-    samples = content.get("dataset") is not None
+    samples, able = content.get("dataset") is not None, able_schemes(targets_of(content))
     return {
         name: name == own
         for name, row in SCHEMES.items()
-        if (own == name if name == "mixed" else samples or not row.calibrated)
+        if (own == name or (name != "mixed" and name in able)) and (samples or not row.calibrated or name == "mixed")
     }
 
 

@@ -7,14 +7,17 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from tflite_pipeline.runtime.layers import short_name
+from tflite_pipeline.targets.contents import Contents, place
 from tflite_pipeline.targets.verdicts import judged, not_checked
 
 PACKAGE = "ethos-u-vela"
 _REFUSAL = re.compile(r"operator: (\w+), ofm: '(.*)'\nReason: (.*)")
+_IN_BRACKETS = re.compile(r"\(([^()]*)\)")
 _SHARE = re.compile(r"^NPU operators = \d+ \(([\d.]+)%\)", re.MULTILINE)
 _LINES_TOLD = 3
 _KIB = {
@@ -26,7 +29,7 @@ _KIB = {
 _NAMES = {"sram_kib": "SRAM", "dram_kib": "DRAM", "flash_kib": "flash"}
 
 
-def check_ethos_u(accelerator: str, path: Path, out: Path) -> dict[str, Any]:
+def check_ethos_u(accelerator: str, path: Path, layers: Collection[str], out: Path) -> dict[str, Any]:
     """Compile the file with the installed Vela; it passes where no op is left to the CPU.
 
     System and memory are Vela's defaults for the accelerator. Vela runs in a process of its own and writes to `out`.
@@ -46,7 +49,7 @@ def check_ethos_u(accelerator: str, path: Path, out: Path) -> dict[str, Any]:
     figures = _figures(out, float(share.group(1)))
     memory = ", ".join(f"{value:g} KiB {_NAMES[name]}" for name, value in figures.items() if name in _NAMES and value)
     told = f"{share.group(1)} % of the ops on the NPU, {memory}, {figures['cycles']:.0f} cycles"
-    return judged(checked_by, _on_cpu(out, run.stdout + run.stderr), told=told, figures=figures)
+    return judged(checked_by, _on_cpu(out, run.stdout + run.stderr, Contents(path, layers)), told=told, figures=figures)
 
 
 def _figures(out: Path, share: float) -> dict[str, float]:
@@ -55,15 +58,22 @@ def _figures(out: Path, share: float) -> dict[str, float]:
     return {"npu_percent": share, **kib, "cycles": float(row["cycles_total"])}
 
 
-def _on_cpu(out: Path, said: str) -> list[str]:
+def _on_cpu(out: Path, said: str, contents: Contents) -> list[str]:
     """Tell of each op that Vela leaves to the CPU: its kind, where it is, and Vela's own reason."""
     reasons = {place: (kind, reason) for kind, place, reason in _REFUSAL.findall(said)}
     findings = []
     for row in _rows(next(out.glob("*_per-layer.csv"))):
         if row["Target"] == "CPU":
             kind, reason = reasons.get(row["Name"], (row["Original Operator"], "Vela gives no reason"))
-            findings.append(f"{kind} at '{short_name(row['Name'])}' stays on the CPU: {reason}")
+            told = f"{kind} at '{short_name(row['Name'])}'"
+            if found := contents.writer_of(row["Name"]):  # Vela tells of the activation where the file has one op
+                told = f"{found[1].name} at {place(*found, contents.layers)}"
+            findings.append(f"{told} stays on the CPU: {_IN_BRACKETS.sub(_shortened, reason)}")
     return findings
+
+
+def _shortened(tensor: re.Match[str]) -> str:
+    return f"({short_name(tensor.group(1))})"
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,14 @@ class Floor:
         return [need for need in self.needs if _number(need.release) > _number(release)]
 
 
-def runtime_floor(path: Path) -> Floor:
-    """Find the oldest release that loads the file and computes what today's does. Raises StageError on damage."""
+def runtime_floor(path: Path, layers: Collection[str] = ()) -> Floor:
+    """Find the oldest release that loads the file and computes what today's does; `layers` are those of Keras.
+
+    Raises StageError on damage.
+    """
     codes = read_op_codes(path)
     versions, unknown = _by_versions(code for code in codes if not code.custom)
-    needs = (*versions, *_by_kernels(path))
+    needs = (*versions, *_by_kernels(path, layers))
     return Floor(
         release=max((need.release for need in needs), key=_number, default=EARLIEST),
         needs=tuple(sorted(needs, key=lambda need: _number(need.release), reverse=True)),
@@ -61,9 +64,9 @@ def runtime_floor(path: Path) -> Floor:
     )
 
 
-def describe_floor(path: Path) -> dict[str, Any]:
+def describe_floor(path: Path, layers: Collection[str] = ()) -> dict[str, Any]:
     """Give the floor as plain values for a report, with what an app has to name and what the metadata claims."""
-    floor = runtime_floor(path)
+    floor = runtime_floor(path, layers)
     return {
         "release": floor.release,
         "because": [need.why for need in floor.needs if need.release == floor.release],
@@ -92,7 +95,7 @@ def _by_versions(codes: Iterable[OpCode]) -> tuple[list[Need], list[str]]:
     return needs, unknown
 
 
-def _by_kernels(path: Path) -> Iterator[Need]:
+def _by_kernels(path: Path, layers: Collection[str]) -> Iterator[Need]:
     graphs, clips = read_graphs(path), widest_clips(path)
     for rule in RULES:
         found = [
@@ -101,7 +104,7 @@ def _by_kernels(path: Path) -> Iterator[Need]:
             for op in graph.ops
             if rule.fits(graph, op, clips.get((graph.index, op.index), 0.0))
         ]
-        for told in told_by_op(found, f"needs {rule.release}: {rule.why}"):
+        for told in told_by_op(found, f"needs {rule.release}: {rule.why}", layers):
             yield Need(rule.release, told.removesuffix("."))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tflite_pipeline.targets.contents import Contents, told_by_op
+from tflite_pipeline.targets.contents import Contents
 from tflite_pipeline.targets.verdicts import BY_RULE, judged
 
 _NAMES = """
@@ -24,10 +25,10 @@ _WEIGHTS = frozenset({"float32", "float16", "int8", "uint8"})
 _MOST_DIMENSIONS = 4
 
 
-def check_gpu(path: Path, out: Path) -> dict[str, Any]:
+def check_gpu(path: Path, layers: Collection[str], out: Path) -> dict[str, Any]:
     """Judge whether the whole file can run on the delegate; what it leaves out runs on the CPU, with copies between."""
     del out
-    contents = Contents(path)
+    contents = Contents(path, layers)
     dtypes = [(graph, op) for graph, op in contents.ops() if contents.data_dtypes(graph, op) - DTYPES]
     wide = [
         (graph, op)
@@ -38,8 +39,8 @@ def check_gpu(path: Path, out: Path) -> dict[str, Any]:
     findings = [
         *contents.varying(),
         *contents.foreign(OPS, "has no kernel in the GPU delegate"),
-        *told_by_op(dtypes, f"works on another dtype than {', '.join(sorted(DTYPES))}"),
-        *told_by_op(packed, "must have weights of 8 bits or float"),
-        *told_by_op(wide, f"works on more than {_MOST_DIMENSIONS} dimensions"),
+        *contents.told(dtypes, f"works on another dtype than {', '.join(sorted(DTYPES))}"),
+        *contents.told(packed, "must have weights of 8 bits or float"),
+        *contents.told(wide, f"works on more than {_MOST_DIMENSIONS} dimensions"),
     ]
     return judged(BY_RULE, findings)

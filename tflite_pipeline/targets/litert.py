@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from tflite_pipeline.targets.floor import describe_floor
 from tflite_pipeline.targets.verdicts import judged
 
 
-def check_litert(path: Path, out: Path) -> dict[str, Any]:
+def check_litert(path: Path, layers: Collection[str], out: Path) -> dict[str, Any]:
     """Load the file with the installed LiteRT and run it once on noise; its floor is told besides."""
     del out
     findings: list[str] = []
     figures: dict[str, Any] = {}
     try:
-        figures = {"floor": describe_floor(path)}
+        figures = {"floor": describe_floor(path, layers)}
         interpreter = litert.open_interpreter(path)
         litert.feed_noise(interpreter)
         interpreter.invoke()

@@ -8,7 +8,7 @@ TARGET_SUMMARIES = {
     "android-tflite-2.16": "Android apps with org.tensorflow:tensorflow-lite:2.16.1, by rule",
     "ios-tflite-2.17": "iOS apps with TensorFlowLiteSwift 2.17, by rule",
     "litert-2.x": "the first release of LiteRT 2, by rule",
-    "web": "LiteRT.js in a browser: fixed shapes, float32 or int32 io, by rule",
+    "web": "LiteRT.js in a browser: fixed shapes, float32, uint8 or int32 io, by rule",
     "gpu": "the GPU delegate takes the whole file, by rule",
     "edgetpu": "Coral's Edge TPU compiler maps the whole file, by rule",
     "tflm": "TensorFlow Lite Micro has a kernel for every op, by rule",

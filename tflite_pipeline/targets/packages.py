@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _TFLM = "no release: register the file's ops; versions are not looked at"
-_NO_POD = "TensorFlowLiteSwift stops at 2.17: build LiteRT for iOS from its sources"
+_NO_POD = "TensorFlowLiteSwift stops at 2.17: add the Swift package LiteRT, branch release/2.3.0"
 
 PACKAGES: tuple[tuple[str, dict[str, str]], ...] = (
     (

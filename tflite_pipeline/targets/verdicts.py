@@ -22,10 +22,15 @@ def judged(
     `told` says it where there are no findings; `figures` are what was found out besides, by name.
     """
     passed = False if findings else None if unknown else True
-    result = {"passed": passed, "checked_by": checked_by, "findings": [*findings, *unknown], "told": told}
-    return result | ({"figures": dict(figures)} if figures else {})
+    return {
+        "passed": passed,
+        "checked_by": checked_by,
+        "findings": [*findings, *unknown],
+        "told": told,
+        "figures": dict(figures or {}),
+    }
 
 
 def not_checked(reason: str) -> dict[str, Any]:
     """Give the result of a check that could not be made; neither passed nor failed."""
-    return {"passed": None, "checked_by": NOT_CHECKED, "findings": [reason], "told": ""}
+    return {"passed": None, "checked_by": NOT_CHECKED, "findings": [reason], "told": "", "figures": {}}

@@ -20,37 +20,56 @@ class Schedule(Section):
     """How the learning rate falls over all steps of the training."""
 
     kind: Literal["constant", "cosine", "exponential"] = "constant"
+    """The curve. Example: `cosine`.
+
+    - `constant`: the rate stays as it is
+    - `cosine`: it falls slowly, then fast, then slowly
+    - `exponential`: each step takes away the same share of it
+    """
     warmup_epochs: Annotated[Finite, Field(ge=0)] = 0.0
-    """Epochs over which the rate rises linearly from 0."""
+    """Epochs over which the rate rises linearly from 0. Example: `1`."""
     final: Annotated[Finite, Field(ge=0, le=1)] = 0.0
-    """Share of the learning rate that is left at the end (`cosine`, `exponential`)."""
+    """Share of the learning rate that is left at the end (`cosine`, `exponential`). Example: `0.01`."""
 
 
 class Falling(Schedule):
     """How the learning rate falls over all steps of the training."""
 
     kind: Literal["constant", "cosine", "exponential"] = "cosine"
+    """The curve. Example: `exponential`.
+
+    - `constant`: the rate stays as it is
+    - `cosine`: it falls slowly, then fast, then slowly
+    - `exponential`: each step takes away the same share of it
+    """
     warmup_epochs: Annotated[Finite, Field(ge=0)] = 0.25
-    """Epochs over which the rate rises linearly from 0; the first steps of Adam move all weights at once."""
+    """Epochs over which the rate rises linearly from 0; the first steps of Adam move all weights at once. Example:
+    `0.5`."""
 
 
 class EarlyStopping(Section):
     """Stop when the monitored value has not improved; the best weights are kept."""
 
     patience: Count
-    """Epochs without improvement."""
+    """Epochs without improvement. Example: `3`."""
     min_delta: Annotated[Finite, Field(ge=0)] = 0.0
+    """Only a change larger than this is an improvement. Example: `0.001`."""
 
 
 class Augment(Section):
     """Random changes of the training images (height, width, channels), drawn anew each epoch from the recipe's seed."""
 
     flip: Literal["horizontal", "vertical", "both"] | None = None
-    """Mirror one image in two: left to right, upside down, or either."""
+    """Mirror one image in two. Example: `horizontal`.
+
+    - `horizontal`: left to right
+    - `vertical`: upside down
+    - `both`: either
+    """
     shift: Ratio | None = None
-    """Move by at most this share of height and width; the edge is repeated."""
+    """Move by at most this share of height and width; the edge is repeated. Example: `0.1`."""
     crop: Ratio | None = None
-    """Cut out this share of height and width at a random place, resized back."""
+    """Cut out this share of height and width at a random place, resized back. Example: `0.9`."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Augment:
@@ -61,24 +80,47 @@ class Augment(Section):
 
 class _Step(Section):
     method: str
-    """How to train; a name that `tflite-pipeline list` shows."""
     epochs: Count
-    """Passes over the training samples."""
+    """Passes over the training samples. Example: `10`."""
     batch: Count = 32
-    """Samples a step."""
+    """Samples a step. Example: `64`."""
     steps: Count | None = None
-    """At most so many steps an epoch; left out, an epoch sees every sample."""
+    """At most so many steps an epoch; left out, an epoch sees every sample. Example: `100`."""
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    """What turns gradients into changes of the weights. Example: `adamw`.
+
+    - `adam`: steps of nearly equal size for all weights
+    - `adamw`: adam, and weights decay
+    - `sgd`: gradient descent, without momentum
+    - `rmsprop`: gradients divided by their recent size
+    """
     learning_rate: Positive = 0.001
+    """How far a step goes; the highest value where a schedule changes it. Example: `0.0003`."""
     schedule: Schedule = Schedule()
+    """How the learning rate changes over the training. Example: `{kind: cosine, warmup_epochs: 1}`."""
     loss: Loss = "auto"
+    """What training makes small. Example: `mse`.
+
+    - `auto`: goes by labels and output: binary_crossentropy after a sigmoid, sparse_categorical_crossentropy for class
+      numbers, categorical_crossentropy for one-hot labels of a softmax, else mse; without labels the teacher's alone
+    - `sparse_categorical_crossentropy`: one of several classes, labels are class numbers
+    - `categorical_crossentropy`: one of several classes, labels are one-hot or shares
+    - `binary_crossentropy`: each output is yes or no
+    - `mse`: mean squared error
+    - `mae`: mean absolute error
+    - `huber`: squared error for small differences, absolute for large ones
+    """
     from_logits: bool = False
-    """Whether the model's output is before softmax or sigmoid; with `loss: auto` that is seen from its values."""
+    """Whether the model's output is before softmax or sigmoid; with `loss: auto` that is seen from its values. Example:
+    `true`."""
     validation: Ratio | None = None
-    """Share of the training rows that is held out to monitor; without it the training loss is monitored."""
+    """Share of the training rows that is held out to monitor; without it the training loss is monitored. Example:
+    `0.1`."""
     early_stopping: EarlyStopping | None = None
+    """End before the last epoch where nothing improves. Example: `{patience: 3}`."""
     augment: Augment | None = None
-    """Random changes of the one input that is an image; held-out samples stay as they are."""
+    """Random changes of the one input that is an image; held-out samples stay as they are.
+    Example: `{flip: horizontal, shift: 0.1}`."""
 
 
 class Fit(_Step):
@@ -87,23 +129,29 @@ class Fit(_Step):
     method: Literal["fit"]
     loss: FitLoss = "sparse_categorical_crossentropy"
     batch_normalization: Literal["trained", "frozen"] = "trained"
-    """`frozen` leaves the statistics, scales and shifts of these layers as they are, as suits few samples."""
+    """What happens to these layers. Example: `frozen`.
+
+    - `trained`: they learn as the others do
+    - `frozen`: statistics, scales and shifts stay as they are, as suits few samples
+    """
 
 
 class Tune(_Step):
     """Training of the exported float graph; what the steps on it share."""
 
     epochs: Count = 3
-    """Passes over the training samples."""
+    """Passes over the training samples. Example: `5`."""
     learning_rate: Positive = 5e-4
     schedule: Falling = Falling()
     loss: Loss = "auto"
-    """`auto` goes by labels and output: binary_crossentropy after a sigmoid, sparse_categorical_crossentropy for class
-    numbers, categorical_crossentropy for one-hot labels of a softmax, else mse; without labels the teacher's alone."""
     validation: Ratio | None = 0.1
-    """Share of the training rows that is held out to monitor; null holds out none and monitors the training loss."""
+    """Share of the training rows that is held out to monitor; null holds out none and monitors the training loss.
+    Example: `0.2`."""
     teacher: Literal["float"] | None = None
-    """`float` also learns from the outputs of the float reference; then the dataset needs no labels."""
+    """Whom to learn from besides the labels. Example: `float`.
+
+    - `float`: the float reference, by its outputs; then the dataset needs no labels
+    """
 
 
 class Qat(Tune):
@@ -111,7 +159,11 @@ class Qat(Tune):
 
     method: Literal["qat"]
     weight_bits: Literal[4, 8] | None = None
-    """Bits of the weights, stated to be checked against the scheme; left out, the scheme decides."""
+    """Bits of the weights, stated to be checked against the scheme; left out, the scheme decides. Example: `4`.
+
+    - `4`: schemes with int4 weights
+    - `8`: schemes with int8 weights
+    """
 
 
 class Prune(Tune):
@@ -119,14 +171,22 @@ class Prune(Tune):
 
     method: Literal["prune"]
     epochs: Count = 8
-    """Passes over the training samples."""
+    """Passes over the training samples. Example: `12`."""
     learning_rate: Positive = 2e-3
     sparsity: Ratio = 0.5
-    """Share of zeros at the end, in each kernel of a dense or conv layer."""
+    """Share of zeros at the end, in each kernel of a dense or conv layer. Example: `0.75`."""
     pattern: Pattern = "unstructured"
-    """`2:4` leaves at most two of four neighbouring weights, which is a sparsity of 0.5."""
+    """Which weights may be zero. Example: `"2:4"`.
+
+    - `unstructured`: any
+    - `2:4`: at least two of four neighbouring ones, which is a sparsity of 0.5; some hardware skips these
+    """
     ramp: Literal["constant", "polynomial"] = "polynomial"
-    """Whether the zeros come at once or more and more, by a cubic curve; those of `2:4` come at once."""
+    """How the zeros come; those of `2:4` come at once. Example: `constant`.
+
+    - `constant`: all at once
+    - `polynomial`: more and more, by a cubic curve
+    """
 
     def mistakes(self) -> Iterator[Mistake]:
         """Tell a sparsity that the pattern cannot have."""
@@ -139,7 +199,8 @@ class Cluster(Tune):
 
     method: Literal["cluster"]
     clusters: Annotated[int, Field(ge=2, le=256)] = 16
-    """How many values each kernel of a dense or conv layer may take, zero included where it was pruned."""
+    """How many values each kernel of a dense or conv layer may take, zero included where it was pruned. Example:
+    `32`."""
 
 
 Step = Fit | Prune | Cluster | Qat

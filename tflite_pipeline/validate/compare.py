@@ -8,8 +8,10 @@ from typing import Any
 from tflite_pipeline.artifacts import Evaluation, Parity, Predictions, QuantizedModel, Reference, Samples
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.fingerprint import take_fingerprint
 from tflite_pipeline.validate.audit import Asked, audit
 from tflite_pipeline.validate.compression import check_compression, compression
+from tflite_pipeline.validate.disagreements import disagreements, distances
 from tflite_pipeline.validate.fidelity import compare_training
 from tflite_pipeline.validate.metrics import METRICS, class_scores, confusion
 from tflite_pipeline.validate.outputs import Output, Side, classes_of, listed, side_by_side, sqnr
@@ -47,17 +49,31 @@ def compare(  # noqa: PLR0913 - two questions at once: is it what was asked, and
     found = side_by_side(sides, samples) if sides and samples else {}
     chosen = [(row, output_of(row, found)) for row in spec.metrics] if found else []
     ranked = {output.name: output for row, output in chosen if row.metric in ("top1", "top5")}
+    confused = {name: _confusion(output, samples.classes if samples else ()) for name, output in ranked.items()}
     return Evaluation(
         metrics={row.key: _metric(row.metric, output, confidence) for row, output in chosen},
         agreement={output.name: _agreement(output, output.name in ranked, confidence) for output in found.values()},
-        confusion={name: _confusion(output, samples.classes if samples else ()) for name, output in ranked.items()},
+        confusion=confused,
         parity=parity.found,
         audit=audit(model.path, asked, model.plan, reference.layers),
         inputs=inputs,
         outputs=outputs,
         compression=_compression(model.path, asked.kept, reference) if asked.kept else {},
+        disagreements=_differing(found, ranked, confused),
+        fingerprint=take_fingerprint(model.path).digest,
         fidelity=compare_training(model.path, chosen, found, confidence) if "fake_quant" in sides and found else {},
     )
+
+
+def _differing(
+    found: dict[str, Output], ranked: dict[str, Output], confused: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Any], ...]:
+    """Tell of samples that the first output with classes, or else the first one, answers otherwise than float."""
+    for name, output in ranked.items():
+        return disagreements(output, confused[name]["classes"])
+    for output in found.values():
+        return distances(output)
+    return ()
 
 
 def _compression(path: Path, kept: dict[str, Any], reference: Reference) -> dict[str, Any]:

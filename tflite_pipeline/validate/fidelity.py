@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.output_steps import output_steps
 from tflite_pipeline.validate.intervals import share
 from tflite_pipeline.validate.metrics import METRICS
 from tflite_pipeline.validate.outputs import Output, chunks, sqnr
@@ -43,31 +43,6 @@ def compare_training(
         "outputs": {name: _output(output, steps[name], name in ranked, confidence) for name, output in outputs.items()},
         "warnings": [_warning(key, row) for key, row in metrics.items() if _loses_in_conversion(row)],
     }
-
-
-def output_steps(path: Path) -> dict[str, float | None]:
-    """Give by output the distance between two neighbouring values that it can take, its LSB in real numbers.
-
-    A float output takes those of the integers that a DEQUANTIZE makes it of; None where the file computes it in float.
-    """
-    model = litert.read_model(path)
-    graph = model.Subgraphs(0)
-    makers = {}
-    for number in range(graph.OperatorsLength()):
-        op = graph.Operators(number)
-        if litert.op_name(model, op) == "DEQUANTIZE":
-            makers[op.Outputs(0)] = op.Inputs(0)
-    names = [info.name for info in litert.describe(path)[1]]
-    tensors = [graph.Outputs(number) for number in range(graph.OutputsLength())]
-    return {
-        name: _scale(graph.Tensors(makers.get(tensor, tensor))) for name, tensor in zip(names, tensors, strict=True)
-    }
-
-
-def _scale(tensor: Any) -> float | None:
-    quantization = tensor.Quantization()
-    scales = quantization.ScaleLength() if quantization is not None else 0
-    return float(quantization.Scale(0)) or None if scales == 1 else None
 
 
 def _metric(name: str, output: Output, confidence: float) -> dict[str, Any]:

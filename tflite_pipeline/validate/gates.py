@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from tflite_pipeline.artifacts import Evaluation
@@ -49,6 +50,13 @@ def judge(
     return [*sound, *accuracy, *_costs(spec, size, latency_ms), *map(_target, targets)]
 
 
+def judge_release(release: Path, changes: Sequence[str]) -> Gate:
+    """Judge that an app which works with the last release need not change; `changes` are what it has to follow."""
+    told = f"an app that takes {release.name} can take this file as it is."
+    text = f"the app must change: {_first(changes)}." if changes else told
+    return Gate("compatible_with", str(release), len(changes), None, _by_value(not changes), text)
+
+
 def verdict(gates: list[Gate]) -> Verdict:
     """Give the worst verdict: a file passes only where all of its gates do."""
     found = {gate.verdict for gate in gates}
@@ -90,13 +98,17 @@ def _parity(parity: dict[str, Any]) -> Iterator[Gate]:
 def _target(check: dict[str, Any]) -> Gate:
     """Judge a target's check; `passed` None means that it could not be checked, which decides nothing."""
     findings = [finding.rstrip(".") for finding in check["findings"]]
-    more = f"; and {len(findings) - _TOLD} more" if len(findings) > _TOLD else ""
-    text = f"{'; '.join(findings[:_TOLD]) or check['told']}{more}: {check['checked_by']}."
+    text = f"{_first(findings) or check['told']}: {check['checked_by']}."
     passed = check["passed"]
     word = "not checked" if passed is None else "yes" if passed else "no"
     return Gate(
         f"target:{check['name']}", "yes", word, None, "undecided" if passed is None else _by_value(passed), text
     )
+
+
+def _first(findings: Sequence[str]) -> str:
+    more = f"; and {len(findings) - _TOLD} more" if len(findings) > _TOLD else ""
+    return "; ".join(findings[:_TOLD]) + more
 
 
 @dataclass(frozen=True)

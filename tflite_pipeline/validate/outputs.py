@@ -43,6 +43,12 @@ class Output:
         """How many samples there are."""
         return len(self.sides["reference"])
 
+    def picked(self, rows: Array) -> Output:
+        """Give some rows of all that there is, in memory."""
+        sides = {side: np.asarray(array[rows]) for side, array in self.sides.items()}
+        labels = None if self.labels is None else np.asarray(self.labels[rows])
+        return Output(self.name, sides, labels, tuple(self.rows[row] for row in rows))
+
     def predicted(self, side: Side) -> Array:
         """Give the class that a side names for each sample. Raises StageError where the output is no class."""
         return in_chunks(predicted_classes, class_scores(self.sides[side], self.name))

@@ -37,18 +37,28 @@ def score(metric: str, output: Output, sides: Sides, confidence: float) -> Score
     return Score(before, after, drop, interval)
 
 
+def value(metric: str, output: Output, side: Side) -> float:
+    """Compute a metric for one side; NaN where it needs samples of every class and has not. May raise StageError."""
+    truth, array = truth_of(output, metric), _array(metric, output, side)
+    if METRICS[metric].kind == "whole":
+        return float(METRICS[metric].compute(array, truth, np.ones((1, len(truth))))[0])
+    return float(in_chunks(METRICS[metric].compute, array, truth).mean())
+
+
 def agreement(output: Output, sides: Sides, confidence: float) -> tuple[float, Interval]:
     """Give the share of the samples on which two sides name the same class, and its interval."""
     hits = int((output.predicted(sides[0]) == output.predicted(sides[1])).sum())
     return hits / output.count, share(hits, output.count, confidence)
 
 
+def _array(metric: str, output: Output, side: Side) -> Array:
+    array = output.sides[side]
+    return class_scores(array, output.name) if metric in NEED_LABELS else array
+
+
 def _by_sample(name: str, output: Output, sides: Sides, confidence: float) -> tuple[float, float, Interval]:
     metric, truth = METRICS[name], truth_of(output, name)
-    arrays = [output.sides[side] for side in sides]
-    if name in NEED_LABELS:
-        arrays = [class_scores(array, output.name) for array in arrays]
-    before, after = (in_chunks(metric.compute, array, truth) for array in arrays)
+    before, after = (in_chunks(metric.compute, _array(name, output, side), truth) for side in sides)
     if metric.kind == "proportion":
         interval = proportion_drop(before, after, confidence)
     else:
@@ -63,7 +73,7 @@ def _by_sample(name: str, output: Output, sides: Sides, confidence: float) -> tu
 
 def _whole(name: str, output: Output, sides: Sides, confidence: float) -> tuple[float, float, Interval]:
     compute, truth = METRICS[name].compute, truth_of(output, name)
-    left, right = (class_scores(output.sides[side], output.name) for side in sides)
+    left, right = (_array(name, output, side) for side in sides)
     ones = np.ones((1, len(truth)))
     before, after = float(compute(left, truth, ones)[0]), float(compute(right, truth, ones)[0])
     interval = whole_drop(

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from tflite_pipeline.dataset.preprocessing import STEPS, preprocess
-from tflite_pipeline.dataset.spec import Step, Steps
+from tflite_pipeline.dataset.steps import Step, Steps
 from tflite_pipeline.errors import StageError
 
 

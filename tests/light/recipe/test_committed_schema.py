@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tflite_pipeline.recipe.schema import json_schema
+from tflite_pipeline.recipe.editor import json_schema
 
 FILE = Path(__file__).parent.parent.parent.parent / "recipes" / "recipe.schema.json"
 

@@ -69,7 +69,7 @@ def test_walk_finds_the_keys_of_every_section() -> None:
     assert {
         "recipe.schema.Recipe.seed",
         "model.spec.Application.weights",
-        "dataset.spec.Normalize.mean",
+        "dataset.steps.Normalize.mean",
         "dataset.spec.SplitRule.rows",
         "train.spec.EarlyStopping.patience",
         "train.spec.Augment.crop",

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tflite_pipeline.runtime.rows import RowsFile, read_blocks, stored_rows
+from tflite_pipeline.runtime.rows import PickedRows, RowsFile, read_blocks, stored_rows
 
 
 @pytest.mark.parametrize("shape", [(7,), (7, 3), (7, 2, 3), (7, 0)])
@@ -19,6 +19,15 @@ def test_stored_rows_are_those_of_the_file(tmp_path, shape, order) -> None:
     assert (rows.shape, rows.dtype) == (shape, np.float32)
     for part in (slice(0, 7), slice(2, 3), slice(5, 99), slice(9, 12)):
         np.testing.assert_array_equal(rows[part], values[part])
+
+
+def test_picked_rows_are_read_in_their_own_order(tmp_path) -> None:
+    values = np.random.default_rng(0).normal(size=(7, 2, 3)).astype("f4")
+    np.save(tmp_path / "x.npy", values)
+    rows = PickedRows(stored_rows(tmp_path / "x.npy"), (5, 0, 5, 3))
+    assert (rows.shape, rows.dtype) == ((4, 2, 3), np.float32)
+    np.testing.assert_array_equal(rows[slice(0, 4)], values[[5, 0, 5, 3]])
+    np.testing.assert_array_equal(rows[slice(3, 9)], values[[3]])
 
 
 @pytest.mark.parametrize("shape", [(7,), (7, 2, 3), (7, 0), (1, 5)])

@@ -57,6 +57,11 @@ def test_allow_leaves_the_schemes_that_need_nothing_else(allow, schemes):
     assert set(space(f"search.allow={allow}").schemes) == schemes
 
 
+def test_schemes_that_a_target_refuses_are_not_tried():
+    assert set(space("targets=[ethos-u55]").schemes) == {"full_int8", "int16x8"}
+    assert set(space("targets=[edgetpu]").whole) == {"full_int8"}
+
+
 def test_all_schemes_are_allowed_by_default():
     assert {name for name in SCHEMES if name != "mixed"} == set(space().schemes)
     assert not permits(("int4", "float32"), "dynamic_int4")

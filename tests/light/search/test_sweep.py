@@ -153,7 +153,7 @@ def test_results_of_earlier_sweeps_go_when_they_are_no_rows_any_more(place: Path
     swept(place)
     (results / "mine").mkdir()
     swept(place, schemes="float16")
-    assert {path.name for path in results.iterdir()} == {"float16", "mine", "sweep.json"}
+    assert {path.name for path in results.iterdir()} == {"float16", "mine", "sweep.html", "sweep.json", "sweep.md"}
 
 
 @pytest.mark.parametrize("named", ["..", "", ".", "../../out"])

@@ -55,6 +55,19 @@ def test_every_scheme_but_mixed_is_tried_when_none_is_named(recipe: Path) -> Non
     assert names(plan_variants(recipe)) == [name for name in SCHEMES if name != "mixed"]
 
 
+def test_schemes_that_a_target_refuses_are_tried_only_when_named(tmp_path: Path) -> None:
+    path = write(tmp_path, {"targets": ["ethos-u55"], "quantization": {"scheme": "full_int8"}})
+    found = plan_variants(path)
+    assert {one.scheme: one.loaded.recipe.quantization.io for one in found} == {"full_int8": "int8", "int16x8": "int16"}
+    assert "must be full_int8 or int16x8 or mixed with target ethos-u55" in told(path, "float16")
+
+
+def test_io_falls_back_to_what_the_targets_take(tmp_path: Path) -> None:
+    path = write(tmp_path, {"targets": ["ethos-u55"]})
+    found = {one.scheme: (one.loaded.recipe.quantization.io, one.notes) for one in plan_variants(path)}
+    assert found == {"full_int8": ("int8", ()), "int16x8": ("int16", ("io is int16 where the scheme has no int8",))}
+
+
 def test_calibrated_schemes_are_left_out_when_there_is_no_data(tmp_path: Path) -> None:
     changes = {"dataset": None, "validation": {}, "quantization": {"scheme": "float16"}}
     found = names(plan_variants(write(tmp_path, changes)))

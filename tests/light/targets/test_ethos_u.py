@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tflite_pipeline.targets import ethos_u
-from tflite_pipeline.targets.profiles import check_targets
+from tflite_pipeline.targets.profiles import TARGETS, check_targets
 
 DATA = Path(__file__).parents[2] / "data"
 
 
-def checked(name: str, out: Path, target: str = "ethos-u55") -> dict[str, Any]:
-    (check,) = check_targets((target,), DATA / f"{name}.tflite", out).checks
+def checked(name: str, out: Path, target: str = "ethos-u55", layers: tuple[str, ...] = ()) -> dict[str, Any]:
+    (check,) = check_targets((target,), DATA / f"{name}.tflite", layers, out).checks
     return check
 
 
@@ -34,13 +34,13 @@ def test_a_file_of_integers_lies_on_the_npu_with_velas_own_figures(tmp_path: Pat
 
 @pytest.mark.slow
 def test_ops_that_vela_leaves_to_the_cpu_fail_with_their_layer_and_its_reason(tmp_path: Path) -> None:
-    check = checked("audit_full_int8_float_tail", tmp_path)
+    check = checked("audit_full_int8_float_tail", tmp_path, layers=("image", "conv", "wide", "narrow"))
     assert check["passed"] is False
     assert [finding.split(" stays")[0] for finding in check["findings"]] == [
         "QUANTIZE at 'serving_default_image:0_quantized'",
-        "DEQUANTIZE at 'functional_1/wide_1/MatMul;functional_1/wide_1/Relu_dequant'",
-        "FULLY_CONNECTED at 'functional_1/narrow_1/MatMul1'",
-        "SOFTMAX at 'StatefulPartitionedCall:0'",
+        "DEQUANTIZE at 'functional_1/wide_1/MatMul;functional_1/wide_1/Relu_dequant' (layer wide)",
+        "FULLY_CONNECTED at 'functional_1/narrow_1/MatMul1' (layer narrow)",
+        "SOFTMAX at 'StatefulPartitionedCall:0' (after layer narrow)",
     ]
     assert "unsupported DataType Float32" in check["findings"][2]
     assert check["figures"]["npu_percent"] == 60
@@ -50,7 +50,7 @@ def test_ops_that_vela_leaves_to_the_cpu_fail_with_their_layer_and_its_reason(tm
 def test_a_compiler_that_ends_early_is_a_failed_check_and_no_crash(tmp_path: Path) -> None:
     path = tmp_path / "cut.tflite"
     path.write_bytes((DATA / "full_int8_int8_io.tflite").read_bytes()[:400])
-    (check,) = check_targets(("ethos-u55",), path, tmp_path).checks
+    check = TARGETS["ethos-u55"](path, (), tmp_path / "out")
     assert check["passed"] is False
     assert check["findings"][0].startswith("Vela ended with code ")
 

@@ -53,7 +53,7 @@ def test_a_version_that_no_table_knows_is_told_and_decides_nothing(tmp_path: Pat
     model.operatorCodes[0].version = 99
     path = written(model, tmp_path / "future.tflite")
     assert runtime_floor(path).unknown == ("FULLY_CONNECTED version 99",)
-    (check,) = check_targets(("tflite-2.14",), path, tmp_path).checks
+    (check,) = check_targets(("tflite-2.14",), path, (), tmp_path).checks
     assert (check["passed"], check["findings"]) == (None, ["FULLY_CONNECTED version 99 is in no table: not checked."])
 
 

@@ -13,7 +13,7 @@ DATA = Path(__file__).parents[2] / "data"
 
 
 def checked(target: str, name: str, out: Path) -> dict[str, Any]:
-    (check,) = check_targets((target,), DATA / f"{name}.tflite", out).checks
+    (check,) = check_targets((target,), DATA / f"{name}.tflite", (), out).checks
     return check
 
 
@@ -37,7 +37,7 @@ def test_a_file_that_runs_passes_and_says_who_checked(tmp_path: Path) -> None:
 def test_a_file_that_does_not_load_fails_with_the_cause(tmp_path: Path) -> None:
     path = tmp_path / "cut.tflite"
     path.write_bytes(b"TFL3")
-    (check,) = check_targets(("litert",), path, tmp_path).checks
+    check = TARGETS["litert"](path, (), tmp_path)
     assert not check["passed"]
     assert "cut.tflite' is damaged" in check["findings"][0]
 
@@ -47,6 +47,7 @@ def test_a_file_that_does_not_load_fails_with_the_cause(tmp_path: Path) -> None:
     [
         ("web", "full_int8_float_io"),
         ("web", "dynamic_int8"),
+        ("web", "full_int8_uint8_io"),
         ("gpu", "float16"),
         ("edgetpu", "audit_full_int8_per_tensor"),
         ("tflm", "full_int8_int8_io"),
@@ -68,7 +69,7 @@ def test_a_file_passes_by_rule_when_nothing_speaks_against_it(tmp_path: Path, ta
         (
             "web",
             "full_int8_int8_io",
-            "the input 'features' must be float32 or int32. Got int8: quantization.io decides it.",
+            "the input 'features' must be float32 or uint8 or int32. Got int8: quantization.io decides it.",
         ),
         ("web", "float32_dynamic_batch", "the shape of 'features' must be fixed. Got [-1, 16]."),
         ("web", "custom_op", "MatrixInverse is no op of LiteRT's own"),
@@ -79,6 +80,10 @@ def test_a_file_passes_by_rule_when_nothing_speaks_against_it(tmp_path: Path, ta
         ("edgetpu", "int16x8", "SOFTMAX must work on 8 bits throughout"),
         ("edgetpu", "audit_int8x4", "CONV_2D must have weights of 8 bits"),
         ("tflm", "dynamic_int8", "FULLY_CONNECTED must not read integer weights at float data"),
+        ("tflm", "audit_weight_int8", "DEQUANTIZE unpacks all channels with the scale of the first"),
+        ("tflm", "audit_int8x4", "FULLY_CONNECTED must not have weights of 4 bits"),
+        ("tflm", "lookup", "SUM works on a dtype without a kernel"),
+        ("tflm", "float_island", "ATAN2 is no op of TensorFlow Lite Micro"),
         ("tflm", "float16", "DEQUANTIZE can unpack integers of 8 bits or more only"),
         ("tflm", "flex_op", "FlexMatrixInverse is no op of TensorFlow Lite Micro"),
         ("tflite-2.14", "dynamic_int8", "FULLY_CONNECTED version 12 came with 2.17."),
@@ -91,3 +96,13 @@ def test_a_file_fails_by_rule_and_says_what_and_where(tmp_path: Path, target: st
     check = checked(target, name, tmp_path)
     assert check["passed"] is False
     assert any(found in finding for finding in check["findings"]), check["findings"]
+
+
+def test_findings_name_the_layer_where_it_is_known(tmp_path: Path) -> None:
+    layers = ("conv", "spread", "twin", "wide", "narrow")
+    (check,) = check_targets(("tflm",), DATA / "audit_dynamic_int8.tflite", layers, tmp_path).checks
+    assert any("'functional_1/narrow_1/MatMul1' (layer narrow)" in text for text in check["findings"]), check[
+        "findings"
+    ]
+    (check,) = check_targets(("tflite-2.14",), DATA / "audit_dynamic_int8.tflite", layers, tmp_path).checks
+    assert "(layer narrow)" in check["findings"][0]

@@ -9,9 +9,9 @@ import pytest
 from tflite_pipeline.artifacts import Evaluation, Parity, Predictions, QuantizedModel, Reference
 from tflite_pipeline.errors import StageError
 from tflite_pipeline.runtime import litert
+from tflite_pipeline.runtime.output_steps import output_steps
 from tflite_pipeline.validate.audit import Asked
 from tflite_pipeline.validate.compare import compare
-from tflite_pipeline.validate.fidelity import output_steps
 from tflite_pipeline.validate.intervals import share
 from tflite_pipeline.validate.spec import Validation
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tflite_pipeline.dataset.preprocessing import preprocess
-from tflite_pipeline.dataset.spec import Resize, Step
+from tflite_pipeline.dataset.steps import Resize, Step
 
 METHODS: tuple[Any, ...] = ("bilinear", "nearest", "area")
 SIZES = {

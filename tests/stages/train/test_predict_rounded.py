@@ -9,9 +9,9 @@ import pytest
 
 from tflite_pipeline.convert.spec import Quantization
 from tflite_pipeline.runtime.graph import read_graphs
+from tflite_pipeline.runtime.output_steps import output_steps
 from tflite_pipeline.train.spec import Prune, Qat
 from tflite_pipeline.train.tune.predict import BATCH, predict_rounded
-from tflite_pipeline.validate.fidelity import output_steps
 
 pytestmark = pytest.mark.tf
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tflite_pipeline.artifacts import QuantizedModel, RecoveryChoice, Reference, Samples
 from tflite_pipeline.convert.spec import EVENED, STRONG
 from tflite_pipeline.runtime import answers, inference, litert
+from tflite_pipeline.runtime.fingerprint import take_fingerprint
 from tflite_pipeline.runtime.scores import with_scores
 
 Array = npt.NDArray[np.float64]
@@ -54,7 +55,11 @@ def choose_recovery(
         if _is_nearer(distances[place], distances[best]):
             best = place
     told = [
-        {"passes": list(passes), "sqnr_db": float(-10 * np.log10(max(distance.mean(), 1e-30))), "sha256": file.sha256}
+        {
+            "passes": list(passes),
+            "sqnr_db": float(-10 * np.log10(max(distance.mean(), 1e-30))),
+            "fingerprint": take_fingerprint(file.path).digest,
+        }
         for (passes, file), distance in zip(tried, distances, strict=True)
     ]
     return RecoveryChoice(tried[best][0], tuple(told), len(next(iter(inputs.values()))))

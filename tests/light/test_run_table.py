@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tflite_pipeline.pipeline import Result
-from tflite_pipeline.terminal import summary
+from tflite_pipeline.run_table import summary
 
 
 def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, report: dict[str, Any]) -> list[str]:
@@ -48,5 +48,6 @@ def test_each_gate_of_a_training_has_its_advice(capsys, make_report, gate: str) 
     failed = {"name": gate, "limit": 0.1, "value": 0.2, "interval": None, "verdict": "failed", "text": "too much."}
     report = make_report(verdict="failed", gates=[failed])
     summary(Result(Path("/build"), Path("/build/model.FAILED.tflite"), report))
-    advice = capsys.readouterr().out.splitlines()[-1]
+    *_, advice, more = capsys.readouterr().out.splitlines()
     assert ("train for more epochs" if "training" in gate else "another engine") in advice
+    assert more.endswith(f"#gate-{gate.partition(':')[0]}")
