@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ESCAPE = "\x1b"
 WATCHED = """
 import time
@@ -54,7 +56,6 @@ def test_colours_show_on_a_terminal_only(tmp_path: Path) -> None:
     assert ESCAPE not in in_pipe(words, tmp_path).stdout
 
 
-@pytest.mark.slow
 def test_lines_are_no_wider_than_the_terminal(tmp_path: Path) -> None:
     shown = on_terminal(["-m", "tflite_pipeline", "list", "schemes"], tmp_path, COLUMNS="50", NO_COLOR="1")[1]
     plain = shown.replace("\x1b[1m", "").replace("\x1b[0m", "")
@@ -68,7 +69,6 @@ def test_a_stage_is_shown_while_it_runs_on_a_terminal(tmp_path: Path) -> None:
     assert "  cached: calibrate" in shown
 
 
-@pytest.mark.slow
 def test_a_pipe_gets_one_line_a_stage(tmp_path: Path) -> None:
     told = in_pipe(["-c", WATCHED.format(verbose=True)], tmp_path).stderr
     assert told.splitlines() == [
@@ -82,9 +82,7 @@ def test_a_pipe_gets_one_line_a_stage(tmp_path: Path) -> None:
     ("words", "code", "told"),
     [
         (["run", "none.yaml"], 2, "help: docs/troubleshooting.md#recipe"),
-        pytest.param(
-            ["inspect", "cut.tflite"], 3, "help: docs/troubleshooting.md#file", marks=pytest.mark.slow, id="inspect"
-        ),
+        pytest.param(["inspect", "cut.tflite"], 3, "help: docs/troubleshooting.md#file", id="inspect"),
         (["list", "shemes"], 2, "Did you mean 'schemes'?"),
         (["completion", "tcsh"], 2, "invalid choice"),
     ],

@@ -18,6 +18,8 @@ from tflite_pipeline.runtime import flatbuffer
 from tflite_pipeline.runtime.litert import describe
 from tflite_pipeline.runtime.worker import Workers
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[1] / "data"
 FILES = sorted(DATA.glob("*.tflite"))
 Try = Callable[[Path], "Look | StageError"]

@@ -11,6 +11,8 @@ from tflite_pipeline.errors import StageError
 from tflite_pipeline.recipe.load import judge
 from tflite_pipeline.release import keep_to, open_release
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[1] / "data"
 DECLARED = {"preprocessing": [{"scale": {"factor": 0.5}}], "classes": ["cat", "dog"]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from tflite_pipeline.convert.spec import Quantization, passes_text
@@ -27,9 +28,14 @@ Rule = Callable[..., Iterator[Mistake]]
 def cross_mistakes(sound: Mapping[str, Any]) -> Iterator[Mistake]:
     """Run every rule whose sections are all in `sound`; the others wait until their sections are mended."""
     for rule in RULES:
-        names = inspect.signature(rule).parameters
+        names = _sections(rule)
         if all(name in sound for name in names):
             yield from rule(**{name: sound[name] for name in names})
+
+
+@cache
+def _sections(rule: Rule) -> tuple[str, ...]:
+    return tuple(inspect.signature(rule).parameters)
 
 
 def _calibration_needs_samples(quantization: Quantization, dataset: Dataset | None) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -263,6 +264,7 @@ def _number(code: Any) -> int:
     return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
 
 
+@cache
 def _constants(enumeration: Any) -> dict[int, str]:
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 

@@ -8,6 +8,8 @@ import pytest
 
 from tflite_pipeline.report.charts import INK, QUANTIZED, draw
 
+pytestmark = pytest.mark.slow
+
 
 def paint(figure: Any) -> None:
     axes = figure.add_subplot()

@@ -12,6 +12,8 @@ from tflite_pipeline.report.layers import shown_layers, worst_layers
 from tflite_pipeline.report.page import SECTIONS, page
 from tflite_pipeline.report.pictures import draw_samples
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(found: str) -> str:
     """What a page shows, tags left out, one space between words."""

@@ -4,9 +4,13 @@ import copy
 import re
 from typing import Any
 
+import pytest
+
 from tflite_pipeline.report.search_page import search_page
 from tflite_pipeline.report.search_summary import search_summary
 from tflite_pipeline.report.search_verdict import doubt, next_steps, search_verdict, untried
+
+pytestmark = pytest.mark.slow
 
 
 def half(drop: float, low: float, high: float) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from tflite_pipeline.report.sweep_page import sweep_page
 from tflite_pipeline.report.sweep_summary import sweep_summary
 from tflite_pipeline.report.sweep_verdict import failures, next_steps, sweep_verdict
 
+pytestmark = pytest.mark.slow
+
 
 def row(name: str, status: str = "passed", size: int = 600_000, drop: float = 0.005, **changes: Any) -> dict[str, Any]:
     figures = {"reference": 0.98, "quantized": 0.98 - drop, "drop": drop, "interval": [drop - 0.006, drop + 0.006]}

@@ -13,6 +13,8 @@ from tflite_pipeline.runtime import inference, litert
 from tflite_pipeline.runtime.delegates import count_delegated
 from tflite_pipeline.runtime.trials import FEWEST, Trial, Variant, run_variant, try_kernels
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[2] / "data"
 LONG = 60.0
 PAIR = [Variant("builtin", 1, LONG), Variant("reference", 2, LONG)]

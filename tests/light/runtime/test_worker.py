@@ -18,6 +18,8 @@ from tflite_pipeline.errors import RecipeError, StageError
 from tflite_pipeline.runtime import litert, progress
 from tflite_pipeline.runtime.worker import Workers
 
+pytestmark = pytest.mark.slow
+
 
 def test_result_comes_back_and_the_child_is_kept(tmp_path: Path) -> None:
     with Workers(tmp_path / "log.txt") as workers:
@@ -40,7 +42,6 @@ def test_foreign_error_is_a_stage_error_with_its_traceback_in_the_log(tmp_path: 
     assert "Traceback" in log.read_text()
 
 
-@pytest.mark.slow
 def test_abort_names_the_signal_and_shows_the_last_log_lines(tmp_path: Path) -> None:
     with Workers(tmp_path / "log.txt") as workers:
         pid = workers.run("plain", os.getpid)
@@ -106,7 +107,6 @@ def test_temporary_files_of_killed_children_are_removed(tmp_path: Path) -> None:
     assert not left.parent.exists()
 
 
-@pytest.mark.slow
 def test_children_end_with_their_parent(tmp_path: Path) -> None:
     program = """
         import os, sys, time

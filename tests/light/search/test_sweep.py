@@ -17,6 +17,8 @@ from tflite_pipeline.search.rows import best_row
 from tflite_pipeline.search.sweep import exit_code, sweep
 from tflite_pipeline.search.variants import plan_variants
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parent.parent.parent / "data"
 RECIPE = Path(__file__).parent.parent.parent.parent / "recipes" / "mobilenet.yaml"
 MODEL = DATA / "float32.tflite"
@@ -134,7 +136,6 @@ def test_errors_are_rows_and_the_others_go_on(place: Path) -> None:
     assert table["best"] == table["rows"][3]["variant"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("schemes", "status"), [(None, "refused"), ("dynamic_int4_block128", "error")])
 def test_scheme_that_no_engine_can_make_is_an_error_when_it_was_named(
     place: Path, schemes: str | None, status: str
@@ -167,7 +168,6 @@ def test_only_folders_of_the_sweep_go_when_its_old_table_names_others(place: Pat
     assert [row["status"] for row in table["rows"]] == ["passed"]
 
 
-@pytest.mark.slow
 def test_file_of_an_earlier_sweep_goes_when_the_variant_fails_now(place: Path) -> None:
     model = shutil.copy(MODEL, place / "model.tflite")
     results = place / "out" / "small-sweep"

@@ -13,6 +13,8 @@ from tflite_pipeline.validate.interpreter import predict
 from tflite_pipeline.validate.kernels import run_kernels
 from tflite_pipeline.validate.spec import MetricRow
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[2] / "data"
 TOP1 = (MetricRow(metric="top1"),)
 RESOLVERS = {

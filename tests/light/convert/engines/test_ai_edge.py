@@ -14,6 +14,8 @@ from tflite_pipeline.runtime import flatbuffer, litert
 from tflite_pipeline.runtime.graph import read_graphs
 from tflite_pipeline.runtime.treatment import Treatment
 
+pytestmark = pytest.mark.slow
+
 HIDDEN = 13
 """The tensor of conv_net that its first dense layer puts out."""
 CHANNELS = {"conv": 8, "depthwise": 8, "hidden": 12, "scores": 4}

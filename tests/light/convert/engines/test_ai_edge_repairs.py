@@ -12,6 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_pipeline.runtime import flatbuffer, litert
 from tflite_pipeline.runtime.graph import read_graphs
 
+pytestmark = pytest.mark.slow
+
 CONV, DEPTHWISE, DENSE, LOGITS, SCORES = 7, 3, 5, 14, 15
 """Tensors of conv_net: three weights, what goes into the softmax, and what comes out."""
 

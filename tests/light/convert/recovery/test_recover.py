@@ -22,6 +22,8 @@ from tflite_pipeline.runtime.pieces import Pieces
 from tflite_pipeline.runtime.revision import Revision
 from tflite_pipeline.runtime.sums import SUMS
 
+pytestmark = pytest.mark.slow
+
 COUNT = 64
 ALL = ("weight_clipping", "gptq", "depthwise_search", "bias_correction")
 Quantize = Callable[..., QuantizedModel]
@@ -100,7 +102,6 @@ def test_the_file_holds_the_chosen_kernels_to_the_last_integer(recovered: Any, s
     assert made.samples == COUNT
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["full_int8", "int8x4", "dynamic_int4"])
 @pytest.mark.parametrize("passes", [("bias_correction",), ALL, ("adaround", "bias_correction")])
 def test_outputs_are_nearer_to_the_float_network_on_other_samples(
@@ -187,7 +188,6 @@ def test_a_draft_of_another_network_is_refused(
         recover(("bias_correction",), stranger, (draft, ranges, False), (samples, 0), 1, tmp_path)
 
 
-@pytest.mark.slow
 def test_the_simplest_of_equal_files_is_kept_and_a_nearer_one_preferred(
     conv_net: Reference, quantized: Quantize, recovered: Any, samples: Samples, tmp_path: Path
 ) -> None:
