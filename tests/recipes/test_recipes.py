@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zipfile
 from pathlib import Path
@@ -43,12 +44,33 @@ def test_header_says_command_and_expectation(path):
     assert "expected:" in text
 
 
+@pytest.fixture(scope="module")
+def run_once(run_cli, build, request):
+    """Run a recipe of the repository, the first time that a test wants it."""
+
+    @functools.cache
+    def run(path: Path):
+        data = request.getfixturevalue("shared_data") if path.parts[0] == "shared_data" else None
+        return run_cli("run", RECIPES / path, "--out", build, *["--allow-code"] * (path in RUNS_CODE), data=data)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def report_of(run_once, build):
+    """The report of a recipe of the repository."""
+
+    def read(name: str) -> dict:
+        run_once(Path(f"{name}.yaml"))
+        return json.loads((build / Path(name).name / "report.json").read_text())
+
+    return read
+
+
 @pytest.mark.tf
 @pytest.mark.parametrize("path", RUNNABLE, ids=str)
-def test_recipe_runs_and_holds_its_gates(path, run_cli, build, request):
-    data = request.getfixturevalue("shared_data") if path.parts[0] == "shared_data" else None
-    done = run_cli("run", RECIPES / path, "--out", build, *["--allow-code"] * (path in RUNS_CODE), data=data)
-    folder = build / path.stem
+def test_recipe_runs_and_holds_its_gates(path, run_once, build):
+    done, folder = run_once(path), build / path.stem
     assert "Traceback" not in done.err + done.out
     assert done.code == (1 if path in FAILS_ON_PURPOSE else 0), done.err + done.out
     report = json.loads((folder / "report.json").read_text())
@@ -66,37 +88,30 @@ def _assert_io(path: Path, report: dict) -> None:
 
 @pytest.mark.tf
 @pytest.mark.parametrize("path", RUNNABLE, ids=str)
-def test_verdict_of_tflite_2_14_is_what_that_runtime_does(path, run_cli, build, request, runs_in_old, tmp_path):
-    data = request.getfixturevalue("shared_data") if path.parts[0] == "shared_data" else None
-    run_cli("run", RECIPES / path, "--out", build, *["--allow-code"] * (path in RUNS_CODE), data=data)
+def test_verdict_of_tflite_2_14_is_what_that_runtime_does(path, run_once, build, runs_in_old, tmp_path):
+    run_once(path)
     (file,) = (build / path.stem).glob("*.tflite")
     runs_in_old([file], tmp_path)
 
 
 @pytest.mark.tf
-def test_published_wrong_conversion_fails_parity_only(run_cli, build, shared_data):
-    done = run_cli("run", RECIPES / "shared_data/anomaly_published.yaml", "--out", build, data=shared_data)
-    report = json.loads((build / "anomaly_published" / "report.json").read_text())
-    assert done.code == 1
+def test_published_wrong_conversion_fails_parity_only(report_of):
+    report = report_of("shared_data/anomaly_published")
     assert [gate["name"] for gate in report["gates"] if gate["verdict"] != "passed"] == ["parity"]
     assert report["model"]["file"] == "model.FAILED.tflite"
     assert report["parity"]["difference"] > 0.01
 
 
 @pytest.mark.tf
-def test_keras_file_and_saved_model_of_the_same_net_give_the_same_figures(run_cli, build, shared_data):
-    metrics = []
-    for name in ("kws", "kws_saved_model"):
-        run_cli("run", RECIPES / f"shared_data/{name}.yaml", "--out", build, data=shared_data)
-        metrics.append(json.loads((build / name / "report.json").read_text())["metrics"]["top1"])
+def test_keras_file_and_saved_model_of_the_same_net_give_the_same_figures(report_of):
+    metrics = [report_of(f"shared_data/{name}")["metrics"]["top1"] for name in ("kws", "kws_saved_model")]
     assert metrics[0] == metrics[1]
     assert metrics[0]["drop"] <= 0.007
 
 
 @pytest.mark.tf
-def test_resnet8_equals_the_published_file(run_cli, build, shared_data):
-    run_cli("run", RECIPES / "shared_data/resnet8.yaml", "--out", build, data=shared_data)
-    report = json.loads((build / "resnet8" / "report.json").read_text())
+def test_resnet8_equals_the_published_file(report_of, shared_data):
+    report = report_of("shared_data/resnet8")
     published = shared_data / "image_classification" / "published_int8.tflite"
     with np.load(shared_data / "image_classification" / "cifar10_4000.npz") as arrays:
         images, labels = arrays["x"][200:], arrays["y"][200:]
@@ -108,10 +123,8 @@ def test_resnet8_equals_the_published_file(run_cli, build, shared_data):
 
 @pytest.mark.tf
 @pytest.mark.parametrize("name", ["mnist_lstm", "mnist_lstm_float16"])
-def test_lstm_stays_close_to_float(name, run_cli, build, shared_data):
-    run_cli("run", RECIPES / f"shared_data/{name}.yaml", "--out", build, data=shared_data)
-    report = json.loads((build / name / "report.json").read_text())
-    assert abs(report["metrics"]["top1"]["drop"]) <= 0.002
+def test_lstm_stays_close_to_float(name, report_of):
+    assert abs(report_of(f"shared_data/{name}")["metrics"]["top1"]["drop"]) <= 0.002
 
 
 @pytest.mark.tf
@@ -140,8 +153,8 @@ def test_wake_words_convert_under_every_scheme(scheme, io, run_cli, build, share
 
 
 @pytest.mark.tf
-def test_golden_vectors_come_out_again(run_cli, build):
-    run_cli("run", RECIPES / "mobilenet.yaml", "--out", build)
+def test_golden_vectors_come_out_again(run_once, build):
+    run_once(Path("mobilenet.yaml"))
     with zipfile.ZipFile(build / "mobilenet" / "handoff.zip") as archive:
         archive.extractall(build / "handoff")
     contract = json.loads((build / "handoff" / "contract.json").read_text())

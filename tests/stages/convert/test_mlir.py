@@ -148,7 +148,7 @@ def drawn(*ops: tuple[str, tuple[int, ...], int]) -> tuple[Graph, ...]:
     return (Graph(0, tensors, rows, frozenset({0}), frozenset({len(ops)})),)
 
 
-def answers(path: Path, arrays: dict[str, np.ndarray], kernels: str = "default") -> dict[str, np.ndarray]:
+def answers(path: Path, arrays: dict[str, np.ndarray], kernels: str = "xnnpack") -> dict[str, np.ndarray]:
     """What the file puts out, as it stands there: integers of int8 files."""
     runner = litert.open_interpreter(path, kernels=kernels).get_signature_runner()
     infos = {info.name: info for info in litert.describe(path)[0]}
@@ -179,7 +179,7 @@ def test_the_file_is_the_public_converters_when_the_ranges_are(name, scheme, net
         assert np.array_equal(computed[output], expected[output])
 
 
-@pytest.mark.parametrize("kernels", ["default", "reference"])
+@pytest.mark.parametrize("kernels", ["xnnpack", "reference"])
 @pytest.mark.parametrize("name", NETS)
 def test_int16x8_runs_close_to_float(name, kernels, nets, workers, tmp_path):
     net = nets(name)
