@@ -10,28 +10,6 @@ from tflite_pipeline.report.sweep_verdict import change_told
 from tflite_pipeline.report.words import FORMS, bytes_text, drop_form, is_share, milliseconds
 
 ORDER = ("accepted", "failed", "hopeless", "larger", "made", "refused")
-KINDS = {"accepted": "good", "failed": "bad"}
-MOST_LAYERS = 400
-"""Ops with weights that the page lists; the table of the search has all."""
-MEANINGS = {
-    "accepted": "within the limit",
-    "failed": "measured, and beyond the limit",
-    "hopeless": "not measured: 64 samples showed it clearly farther from float than one that lost too much",
-    "larger": "not measured, or no longer of use: a better one was there already",
-    "made": "made for its size only",
-    "refused": "no file came of it",
-}
-SECTIONS = (
-    ("trade", "What each candidate costs"),
-    ("time", "What was tried when"),
-    ("candidates", "All candidates"),
-    ("sure", "How sure it is"),
-    ("layers", "Precision by layer"),
-    ("untried", "What was not tried, and why"),
-    ("next", "How to go on"),
-    ("recipes", "Recipes"),
-    ("provenance", "Where it comes from"),
-)
 MEANINGS = {
     "accepted": "within the limit",
     "failed": "measured, and beyond the limit",

@@ -12,10 +12,6 @@ from tflite_pipeline.report.words import FORMS, bytes_text, drop_form, metric_te
 
 ORDER = ("passed", "undecided", "failed", "error", "refused", "waiting")
 """What a reader wants to see first."""
-KINDS = {"passed": "good", "failed": "bad", "undecided": "wait"}
-NONE_PASSED = (
-    "no gate failed everywhere: look at the gates of each variant; try other schemes or methods, or wider gates"
-)
 NONE_PASSED = (
     "no gate failed everywhere: look at the gates of each variant; try other schemes or methods, or wider gates"
 )

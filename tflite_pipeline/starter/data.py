@@ -31,25 +31,33 @@ _FOREIGN = {
 }
 
 
-def look_at_data(word: str, model: ModelLook) -> DataLook:
-    """Look at the data.
+Found = dict[str, Any] | Path
+"""The dataset section that reads the data, or an .npz file that has to be opened to say one."""
+_TOLD = {"digits": "8x8 images of handwritten digits", "image_folder": "images, one sub-folder a class"}
 
-    Raises RecipeError where the path names nothing that a source reads, StageError where the data are damaged or are
-    none for this model.
-    """
+
+def find_data(word: str) -> Found:
+    """Say what lies there, before anything is read. Raises RecipeError where it is nothing that a source reads."""
     path = Path(word).expanduser()
     if word == "digits" and not path.exists():
-        return _look({"source": "digits"}, "8x8 images of handwritten digits", model)
+        return {"source": "digits"}
     if path.is_dir():
         inside = sorted(path.glob("*.npz"))
         if len(inside) != 1 or any(child.is_dir() for child in path.iterdir()):
-            return _look(_folder_section(word, path), "images, one sub-folder a class", model)
+            return _folder_section(word, path)
         path = inside[0]
     if path.is_file() and path.suffix == ".npz":
-        return _look_at_npz(path, model)
+        return path
     got = "which does not exist" if not path.exists() else f"a file '{path.name}'"
     hint = _FOREIGN.get(path.suffix.lower(), "") if path.exists() else ""
     raise RecipeError([Problem("init", "--data", f"must be {KINDS}. Got '{word}', {got}. {hint}".rstrip())])
+
+
+def look_at_data(found: Found, model: ModelLook) -> DataLook:
+    """Look at the data. Raises StageError where they are damaged or are none for this model."""
+    if isinstance(found, Path):
+        return _look_at_npz(found, model)
+    return _look(found, _TOLD[found["source"]], model)
 
 
 def _folder_section(word: str, path: Path) -> dict[str, Any]:

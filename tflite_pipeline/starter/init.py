@@ -22,7 +22,7 @@ from tflite_pipeline.runtime.tensorflow import worker_kind
 from tflite_pipeline.runtime.worker import Kind, Workers
 from tflite_pipeline.stage import Observer, told_by
 from tflite_pipeline.starter.choices import Choices, choose
-from tflite_pipeline.starter.data import look_at_data
+from tflite_pipeline.starter.data import Found, find_data, look_at_data
 from tflite_pipeline.starter.guess import Trial, guess_preprocessing
 from tflite_pipeline.starter.looks import DataLook, Memory, ModelLook, Preprocessing, Scaling, Steps
 from tflite_pipeline.starter.model import Source, look_at, read_source
@@ -77,10 +77,11 @@ def init(wish: Wish, observer: Observer) -> Started:
     name = _name(wish.model)
     out = wish.out or Path(f"{name}.yaml")
     _refuse_existing(out)
+    found = None if wish.data is None else find_data(wish.data)
     with passing_workers((Path.cwd(),)) as workers:
         look = _Look(wish, workers, observer)
         model = look.model(spec)
-        data = look.data(model)
+        data = look.data(found, model)
         if isinstance(spec, Application) and data and (classes := _classes(data)):
             spec, model = _headed(spec, model, classes)
         preprocessing = look.preprocessing(spec, model, data)
@@ -120,11 +121,11 @@ class _Look:
         with self._told("model", "model"):
             return look_at(spec, self.workers, self.wish.allow_code)
 
-    def data(self, model: ModelLook) -> DataLook | None:
-        if self.wish.data is None:
+    def data(self, found: Found | None, model: ModelLook) -> DataLook | None:
+        if found is None:
             return None
         with self._told("data", "dataset"):
-            return look_at_data(self.wish.data, model)
+            return look_at_data(found, model)
 
     def preprocessing(self, spec: Source, model: ModelLook, data: DataLook | None) -> dict[str, Preprocessing]:
         if data is None:

@@ -66,12 +66,13 @@ def keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def choices(form: Any) -> Iterator[dict[str, Any]]:
-    """Give each part of a form that names values."""
+    """Give whatever in a form names values, wherever it stands."""
     if isinstance(form, dict):
         if "enum" in form or "const" in form:
             yield form
-        for key in ("items", "anyOf", "oneOf", "additionalProperties"):
-            yield from choices(form.get(key))
+        for key, inner in form.items():
+            if key not in ("default", "examples"):
+                yield from choices(inner)
     elif isinstance(form, list):
         for part in form:
             yield from choices(part)

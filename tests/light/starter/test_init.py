@@ -52,6 +52,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+class NotEvenBegun(Nobody):
+    def begin(self, stage: str) -> None:
+        raise AssertionError(f"{stage} began")
+
+
 def begun(model: str = MODEL, data: str | None = None, **wish: Any) -> Started:
     return init(Wish(model, data, **wish), Nobody())
 
@@ -109,15 +114,15 @@ def test_what_was_found_is_shown_and_given_as_json(place: Path, capsys: pytest.C
         ("model.onnx", None, "with a tool for ONNX"),
         ("cut.keras", None, "damaged or cut short"),
         ("images", None, "saved_model.pb"),
-        pytest.param(MODEL, "none", "which does not exist", marks=pytest.mark.slow),
-        pytest.param(MODEL, "table.csv", "store its columns as arrays", marks=pytest.mark.slow),
-        pytest.param(MODEL, "x.npy", "Put the arrays into one file", marks=pytest.mark.slow),
-        pytest.param(MODEL, "flat", "into a sub-folder of its own", marks=pytest.mark.slow),
+        (MODEL, "none", "which does not exist"),
+        (MODEL, "table.csv", "store its columns as arrays"),
+        (MODEL, "x.npy", "Put the arrays into one file"),
+        (MODEL, "flat", "into a sub-folder of its own"),
     ],
 )
 def test_words_that_name_nothing_are_recipe_errors(place: Path, model: str, data: str | None, told: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        begun(model, data)
+        init(Wish(model, data), NotEvenBegun())
     assert told in str(caught.value)
     assert not (place / "conv_net.yaml").exists()
 
